@@ -1,0 +1,169 @@
+"""The subject: proved at load, read and written at named sites, honest about what it cannot do."""
+
+import pytest
+import torch
+from conftest import FAMILIES, make_subject, random_model, word_tokenizer
+from vesalius.tools import ToolError
+from vesalius.tools._architectures import LlamaLike
+from vesalius.tools._subject import Subject, load_subject
+
+PROMPTS = ["w1 w2 w3 w4", "w5 w6", "w7 w8 w9"]
+KINDS = ("resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_in", "mlp_act", "mlp_out")
+
+
+def every_site(subject: Subject) -> list[str]:
+    kinds = [k for k in KINDS if not (k == "resid_mid" and subject.shape.parallel)]
+    names = [f"{kind}.{layer}" for kind in kinds for layer in range(subject.shape.n_layers)]
+    return ["embed", "head.0.0", "head.2.3", *names]
+
+
+def test_writing_back_what_was_read_changes_no_bit(subject):
+    tokens = subject.tokenise(PROMPTS)
+    plain = subject.run(tokens, read=every_site(subject))
+    for name in every_site(subject):
+        written = subject.run(tokens, write={name: lambda value, kept=plain.sites[name]: kept.clone()})
+        assert torch.equal(written.logits, plain.logits), name
+
+
+def test_zeroing_any_site_changes_the_logits(subject):
+    tokens = subject.tokenise(PROMPTS)
+    plain = subject.run(tokens)
+    for name in every_site(subject):
+        assert not torch.allclose(subject.run(tokens, write={name: torch.zeros_like}).logits, plain.logits), name
+
+
+def test_a_read_sees_what_was_written(subject):
+    tokens = subject.tokenise(PROMPTS)
+    for name in every_site(subject):
+        run = subject.run(tokens, read=[name], write={name: torch.ones_like})
+        assert torch.allclose(run.sites[name], torch.ones(()), atol=1e-5), name
+
+
+def test_the_stream_is_the_sum_of_its_parts(subject):
+    run = subject.run(subject.tokenise(PROMPTS), read=["resid_pre.1", "attn_out.1", "mlp_out.1", "resid_post.1"])
+    total = run.sites["resid_pre.1"] + run.sites["attn_out.1"] + run.sites["mlp_out.1"]
+    assert torch.allclose(total, run.sites["resid_post.1"], atol=1e-5)
+
+
+def test_writing_the_stream_inside_a_block_reaches_attentions_output_and_the_mlp():
+    subject = make_subject("llama")
+    tokens = subject.tokenise(PROMPTS)
+    run = subject.run(tokens, read=["mlp_in.1", "mlp_out.1", "resid_post.1"], write={"resid_mid.1": torch.ones_like})
+    ones = torch.ones_like(run.sites["resid_post.1"])
+    assert torch.allclose(run.sites["mlp_in.1"], subject.weights(1).norm2(ones), atol=1e-5)
+    assert torch.allclose(run.sites["resid_post.1"], ones + run.sites["mlp_out.1"], atol=1e-5)
+
+
+def test_one_heads_write_leaves_the_others_alone():
+    subject = make_subject("qwen2")
+    tokens = subject.tokenise(PROMPTS)
+    names = [f"head.1.{h}" for h in range(4)]
+    plain = subject.run(tokens, read=names).sites
+    edited = subject.run(tokens, read=names, write={"head.1.2": torch.zeros_like}).sites
+    assert [torch.equal(plain[n], edited[n]) for n in names] == [True, True, False, True]
+
+
+def test_padding_does_not_change_a_prompts_logits(subject):
+    alone = subject.run(subject.tokenise([PROMPTS[1]])).last_logits[0]
+    padded = subject.run(subject.tokenise(PROMPTS)).last_logits[1]
+    assert torch.allclose(alone, padded, atol=1e-5)
+
+
+def test_the_last_entry_of_hidden_states_is_normed_and_ours_is_not():
+    subject = make_subject("llama")
+    tokens = subject.tokenise(PROMPTS[:1])
+    ours = subject.run(tokens, read=["resid_post.2"]).sites["resid_post.2"]
+    theirs = subject.model(tokens.ids, output_hidden_states=True).hidden_states[-1]
+    assert not torch.allclose(ours, theirs, atol=1e-3)
+    assert torch.allclose(subject.final_norm(ours), theirs, atol=1e-5)
+
+
+def test_a_model_whose_parts_do_not_rebuild_it_is_refused_with_the_part(monkeypatch):
+    true_weights = LlamaLike.weights
+
+    def wrong_heads(self, layer):
+        weights = true_weights(self, layer)
+        return type(weights)(**{**vars(weights), "W_V": weights.W_V.flip(0)})
+
+    monkeypatch.setattr(LlamaLike, "weights", wrong_heads)
+    with pytest.raises(ToolError, match=r"`head\.0\.0` rebuilt from its parts differs"):
+        Subject(random_model("llama"), word_tokenizer(), "wrong", None, None)
+
+
+def test_the_twin_has_other_weights_and_repeats_from_its_seed():
+    subject = make_subject("gpt2")
+    tokens = subject.tokenise(PROMPTS)
+    logits = [subject.twin(seed).run(tokens).logits for seed in (3, 3, 4)]
+    assert torch.equal(logits[0], logits[1])
+    assert not torch.allclose(logits[0], logits[2])
+    assert subject.twin(3).key.fingerprint == subject.key.fingerprint
+    assert subject.twin(3).key != subject.key
+
+
+def test_the_fingerprint_sees_one_changed_weight():
+    before = Subject(random_model("gpt2"), word_tokenizer(), "a", None, None)
+    model = random_model("gpt2")
+    with torch.no_grad():
+        model.transformer.h[0].attn.c_attn.weight[0, 0] += 1e-3
+    after = Subject(model, word_tokenizer(), "a", None, None)
+    again = Subject(random_model("gpt2"), word_tokenizer(), "b", None, None)
+    assert before.key.fingerprint == again.key.fingerprint != after.key.fingerprint
+
+
+def test_names_of_other_libraries_are_understood():
+    subject = make_subject("gpt2")
+    given = ["blocks.1.hook_resid_post", "m2", "a1.h3", "input", "blocks.0.mlp.hook_post", "blocks.2.attn.hook_z.1"]
+    canonical = ["resid_post.1", "mlp_out.2", "head.1.3", "embed", "mlp_act.0", "head.2.1"]
+    assert [str(subject.site(name)) for name in given] == canonical
+
+
+@pytest.mark.parametrize(
+    ("name", "mend"),
+    [
+        ("resid_post.3", r"Layers: 0\.\.2"),
+        ("head.1.4", r"Heads: 0\.\.3"),
+        ("head.1", r"head\.LAYER\.HEAD"),
+        ("wings.1", "Sites: embed"),
+    ],
+)
+def test_a_site_that_does_not_exist_is_refused_with_those_that_do(name, mend):
+    with pytest.raises(ToolError, match=mend):
+        make_subject("gpt2").site(name)
+
+
+def test_parallel_blocks_have_no_middle():
+    with pytest.raises(ToolError, match="run in parallel"):
+        make_subject("gpt_neox").site("resid_mid.1")
+
+
+@pytest.mark.parametrize(
+    ("prompt", "message"),
+    [("w1 zebra", "lacks 'zebra'"), ("w1 " * 40, "has 41 tokens")],
+)
+def test_a_prompt_that_cannot_be_read_is_refused(prompt, message):
+    with pytest.raises(ToolError, match=message):
+        make_subject("gpt2").tokenise([prompt])
+
+
+def test_an_answer_is_one_token_or_an_error_that_shows_the_pieces():
+    subject = make_subject("gpt2")
+    assert subject.answer_token("w1 w2", "w3") == 6
+    with pytest.raises(ToolError, match="splits 'w3 w4' into 2 tokens"):
+        subject.answer_token("w1 w2", "w3 w4")
+    with pytest.raises(ToolError, match="lacks 'zebra'"):
+        subject.answer_token("w1 w2", "zebra")
+
+
+def test_a_model_that_is_not_there_is_refused_with_what_may_be_given(tmp_path):
+    with pytest.raises(ToolError, match="config.json, tokenizer and safetensors"):
+        load_subject(str(tmp_path / "nothing"))
+
+
+@pytest.mark.external
+@pytest.mark.parametrize("name", ["stories260k-hf", "gpt-nano-sort-hf", "gpt2basic-gold-v4-hf"])
+def test_real_models_prove_themselves(external, name):
+    assert load_subject(str(external / "models" / name), device="cpu").shape.n_layers >= 2
+
+
+def test_all_families_of_the_design_are_covered():
+    assert {"gpt2", "llama", "mistral", "qwen2", "qwen3", "gpt_neox"} <= set(FAMILIES)

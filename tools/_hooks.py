@@ -1,0 +1,135 @@
+"""Hooks that read and write sites during one forward pass."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from torch import Tensor, nn
+
+from ._architectures import Architecture, BlockModules
+from ._sites import Site
+
+Edit = Callable[[Tensor], Tensor]
+"""Takes a site's value for the whole batch, returns what the subject shall go on with."""
+
+
+class _Taps:
+    """What to do with the value of each site as it passes."""
+
+    def __init__(self, reads: set[Site], edits: Mapping[Site, Edit]) -> None:
+        self.reads, self.edits = reads, edits
+        self.seen: dict[Site, Tensor] = {}
+
+    def touches(self, site: Site) -> bool:
+        return site in self.reads or site in self.edits
+
+    def pass_through(self, site: Site, value: Tensor) -> Tensor:
+        """The value to go on with, kept where somebody reads it."""
+        if site in self.edits:
+            edited = self.edits[site](value)
+            assert edited.shape == value.shape, f"edit of {site} turned {value.shape} into {edited.shape}"
+            value = edited
+        if site in self.reads:
+            self.seen[site] = value
+        return value
+
+
+@contextmanager
+def hooked(
+    architecture: Architecture, d_head: int, reads: set[Site], edits: Mapping[Site, Edit]
+) -> Iterator[dict[Site, Tensor]]:
+    """Install hooks for these sites; yields the dictionary that a forward pass fills."""
+    taps = _Taps(reads, edits)
+    with ExitStack() as stack:
+        if taps.touches(Site("embed")):
+            stack.enter_context(_on_output(architecture.embedding(), Site("embed"), taps))
+        for layer, modules in enumerate(architecture.blocks()):
+            _hook_block(stack, modules, layer, d_head, taps)
+        yield taps.seen
+
+
+def _hook_block(stack: ExitStack, modules: BlockModules, layer: int, d_head: int, taps: _Taps) -> None:
+    # Order matters where two sites share a module: a hook registered earlier runs earlier.
+    inputs = {"resid_pre": modules.block, "mlp_in": modules.mlp, "mlp_act": modules.mlp_output}
+    outputs = {"mlp_out": modules.mlp, "resid_post": modules.block}
+    for kind, module in inputs.items():
+        site = Site(kind, layer)  # pyright: ignore[reportArgumentType]
+        if taps.touches(site):
+            stack.enter_context(_on_input(module, site, taps))
+    heads = [s for s in (taps.reads | set(taps.edits)) if s.kind == "head" and s.layer == layer]
+    if heads:
+        stack.enter_context(_on_heads(modules.attention_output, sorted(heads, key=str), d_head, taps))
+    if any(taps.touches(Site(kind, layer)) for kind in ("attn_out", "pattern", "resid_mid")):
+        stack.enter_context(_on_attention(modules, layer, taps))
+    for kind, module in outputs.items():
+        site = Site(kind, layer)  # pyright: ignore[reportArgumentType]
+        if taps.touches(site):
+            stack.enter_context(_on_output(module, site, taps))
+
+
+@contextmanager
+def _removed_after(*handles: Any) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _on_input(module: nn.Module, site: Site, taps: _Taps) -> Any:
+    def hook(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if args:
+            return (taps.pass_through(site, args[0]), *args[1:]), kwargs
+        return args, {**kwargs, "hidden_states": taps.pass_through(site, kwargs["hidden_states"])}
+
+    return _removed_after(module.register_forward_pre_hook(hook, with_kwargs=True))
+
+
+def _on_output(module: nn.Module, site: Site, taps: _Taps) -> Any:
+    def hook(_: nn.Module, __: Any, output: Any) -> Any:
+        if isinstance(output, tuple):
+            return (taps.pass_through(site, output[0]), *output[1:])
+        return taps.pass_through(site, output)
+
+    return _removed_after(module.register_forward_hook(hook))
+
+
+def _on_heads(attention_output: nn.Module, sites: list[Site], d_head: int, taps: _Taps) -> Any:
+    def hook(_: nn.Module, args: tuple[Any, ...]) -> Any:
+        joined = args[0].clone() if any(s in taps.edits for s in sites) else args[0]
+        for site in sites:
+            assert site.head is not None
+            mine = slice(site.head * d_head, (site.head + 1) * d_head)
+            value = taps.pass_through(site, joined[..., mine])
+            if site in taps.edits:
+                joined[..., mine] = value
+        return (joined, *args[1:])
+
+    return _removed_after(attention_output.register_forward_pre_hook(hook))
+
+
+def _on_attention(modules: BlockModules, layer: int, taps: _Taps) -> Any:
+    """Attention output, pattern, and the stream between attention and MLP.
+
+    The stream inside a block is a sum that no module returns, so it is written through attention's output:
+    what an edit adds to the sum is added there, and an edit that changes nothing adds exactly zero.
+    """
+    stream: list[Tensor] = []
+    mid = Site("resid_mid", layer)
+
+    def keep_stream(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        stream[:] = [args[0] if args else kwargs["hidden_states"]]
+
+    def hook(_: nn.Module, __: Any, output: tuple[Any, ...]) -> Any:
+        attn_out = taps.pass_through(Site("attn_out", layer), output[0])
+        if Site("pattern", layer) in taps.reads:
+            taps.seen[Site("pattern", layer)] = output[1]
+        if taps.touches(mid):
+            before = attn_out + stream[0]
+            attn_out = attn_out + (taps.pass_through(mid, before) - before)
+        return (attn_out, *output[1:])
+
+    handles = [modules.attention.register_forward_hook(hook)]
+    if taps.touches(mid):
+        handles.append(modules.block.register_forward_pre_hook(keep_stream, with_kwargs=True))
+    return _removed_after(*handles)

@@ -1,0 +1,78 @@
+"""Proof at load: a subject's logits, rebuilt from our named parts, equal the model's own.
+
+An adapter that is wrong about one matrix would not crash; it would measure something else. So every part is rebuilt
+from the parts before it, and a model whose rebuilt part differs is refused with that part's name.
+"""
+
+from typing import TYPE_CHECKING
+
+import torch
+from einops import einsum
+from torch import Tensor
+
+from ._architectures import attention_from_parts
+from ._base import ToolError
+
+if TYPE_CHECKING:
+    from ._subject import Subject
+
+TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4, torch.bfloat16: 5e-2, torch.float16: 1e-2}
+"""Largest difference allowed, as a share of the part's largest value, by element type."""
+
+PROOF_PROMPTS, PROOF_TOKENS, PROOF_SEED = 2, 8, 1543
+
+
+def prove(subject: "Subject") -> None:
+    """Rebuild every part of the subject on random tokens.
+
+    Raises:
+        ToolError: a part differs by more than `TOLERANCE`; the message names the first such part.
+    """
+    from ._subject import Tokens
+
+    shape = subject.shape
+    generator = torch.Generator().manual_seed(PROOF_SEED)
+    n_tokens = min(PROOF_TOKENS, shape.n_ctx)
+    ids = torch.randint(shape.n_vocab, (PROOF_PROMPTS, n_tokens), generator=generator).to(subject.device)
+    kinds = ["resid_pre", "attn_out", "mlp_in", "mlp_act", "mlp_out", "resid_post", "pattern"]
+    names = ["embed"] + [f"{kind}.{layer}" for layer in range(shape.n_layers) for kind in kinds]
+    names += [f"head.{layer}.{head}" for layer in range(shape.n_layers) for head in range(shape.n_heads)]
+    run = subject.run(Tokens(ids, (n_tokens,) * PROOF_PROMPTS), read=names)
+    read, dtype = run.sites, subject.model.dtype
+
+    _same(dtype, "embed", subject.W_E[ids], read["embed"])
+    positions = subject.architecture.positions()
+    start = read["embed"] if positions is None else read["embed"] + positions[:n_tokens]
+    _same(dtype, "resid_pre.0", start, read["resid_pre.0"])
+    rebuilt = start
+    for layer in range(shape.n_layers):
+        rebuilt = _prove_block(subject, layer, rebuilt, read)
+    logits = subject.final_norm(rebuilt) @ subject.W_U
+    _same(dtype, "logits", logits, run.logits)
+
+
+def _prove_block(subject: "Subject", layer: int, resid_pre: Tensor, read: dict[str, Tensor]) -> Tensor:
+    weights, dtype = subject.weights(layer), subject.model.dtype
+    heads = attention_from_parts(weights, resid_pre, read[f"pattern.{layer}"])
+    for head in range(subject.shape.n_heads):
+        _same(dtype, f"head.{layer}.{head}", heads[:, :, head], read[f"head.{layer}.{head}"])
+    attn_out = einsum(heads, weights.W_O, "batch pos head dim, head dim model -> batch pos model") + weights.b_O
+    _same(dtype, f"attn_out.{layer}", attn_out, read[f"attn_out.{layer}"])
+    mlp_reads = resid_pre if subject.shape.parallel else resid_pre + attn_out
+    _same(dtype, f"mlp_in.{layer}", weights.norm2(mlp_reads), read[f"mlp_in.{layer}"])
+    mlp_out = read[f"mlp_act.{layer}"] @ weights.W_down + weights.b_down
+    _same(dtype, f"mlp_out.{layer}", mlp_out, read[f"mlp_out.{layer}"])
+    resid_post = resid_pre + attn_out + mlp_out
+    _same(dtype, f"resid_post.{layer}", resid_post, read[f"resid_post.{layer}"])
+    return resid_post
+
+
+def _same(dtype: torch.dtype, part: str, rebuilt: Tensor, seen: Tensor) -> None:
+    size = seen.abs().max().item()
+    error = (rebuilt - seen).abs().max().item() / max(size, 1e-6)
+    if not error <= TOLERANCE[dtype]:
+        raise ToolError(
+            f"The model is refused: `{part}` rebuilt from its parts differs by {error:.2g} of its largest value "
+            f"(allowed {TOLERANCE[dtype]:.0e}).",
+            mend="Its code or configuration is not what the adapter for its family expects; use a plain checkpoint.",
+        )

@@ -1,0 +1,86 @@
+"""Names of places in a subject: one vocabulary for every architecture.
+
+| site | shape per prompt | meaning |
+| --- | --- | --- |
+| `embed` | pos, d_model | token embedding, before positions are added |
+| `resid_pre.L`, `resid_mid.L`, `resid_post.L` | pos, d_model | residual stream before, inside and after block L |
+| `attn_out.L`, `mlp_out.L` | pos, d_model | what attention and MLP of block L add to the stream |
+| `head.L.H` | pos, d_head | output of head H before its output matrix |
+| `mlp_in.L` | pos, d_model | input of the MLP, after its norm |
+| `mlp_act.L` | pos, d_mlp | neurons: input of the MLP's last matrix |
+| `pattern.L` | head, pos, pos | attention probabilities; read only |
+
+Names of TransformerLens (`blocks.3.hook_resid_post`, `blocks.3.attn.hook_z` with a head) and of MIB (`m3`, `a3.h5`,
+`input`) are accepted; the canonical name is printed.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from ._base import ToolError
+
+SiteKind = Literal[
+    "embed",
+    "resid_pre",
+    "resid_mid",
+    "resid_post",
+    "attn_out",
+    "mlp_in",
+    "mlp_act",
+    "mlp_out",
+    "head",
+    "pattern",
+]
+KINDS: tuple[str, ...] = get_args(SiteKind)
+
+_FOREIGN = (
+    (r"input|hook_embed", r"embed"),
+    (r"m(\d+)", r"mlp_out.\1"),
+    (r"a(\d+)\.h(\d+)", r"head.\1.\2"),
+    (r"a(\d+)", r"attn_out.\1"),
+    (r"blocks\.(\d+)\.hook_(resid_pre|resid_mid|resid_post|attn_out|mlp_in|mlp_out)", r"\2.\1"),
+    (r"blocks\.(\d+)\.mlp\.hook_post", r"mlp_act.\1"),
+    (r"blocks\.(\d+)\.attn\.hook_pattern", r"pattern.\1"),
+    (r"blocks\.(\d+)\.attn\.hook_(?:z|result)\.(\d+)", r"head.\1.\2"),
+)
+
+
+@dataclass(frozen=True)
+class Site:
+    """A named place; `layer` and `head` are absent where the kind has none."""
+
+    kind: SiteKind
+    layer: int | None = None
+    head: int | None = None
+
+    def __str__(self) -> str:
+        return ".".join(str(part) for part in (self.kind, self.layer, self.head) if part is not None)
+
+
+def parse_site(name: str, n_layers: int, n_heads: int) -> Site:
+    """The site of that name in a subject of that size.
+
+    Raises:
+        ToolError: no such kind, or a layer or head out of range.
+    """
+    canonical = name.strip()
+    for pattern, replacement in _FOREIGN:
+        if re.fullmatch(pattern, canonical):
+            canonical = re.sub(pattern, replacement, canonical)
+    kind, *numbers = canonical.split(".")
+    if kind not in KINDS or not all(re.fullmatch(r"\d+", number) for number in numbers):
+        raise ToolError(f"`{name}` names no site.", mend=f"Sites: {', '.join(_spelling(k) for k in KINDS)}.")
+    due = _spelling(kind).count(".")
+    if len(numbers) != due:
+        raise ToolError(f"Site `{name}` has {len(numbers)} numbers.", mend=f"Write it as `{_spelling(kind)}`.")
+    layer, head, *_ = (*map(int, numbers), None, None)
+    if layer is not None and layer >= n_layers:
+        raise ToolError(f"Site `{name}`: layer {layer} is out of range.", mend=f"Layers: 0..{n_layers - 1}.")
+    if head is not None and head >= n_heads:
+        raise ToolError(f"Site `{name}`: head {head} is out of range.", mend=f"Heads: 0..{n_heads - 1}.")
+    return Site(kind, layer, head)  # pyright: ignore[reportArgumentType]  # `kind in KINDS` was checked
+
+
+def _spelling(kind: str) -> str:
+    return {"embed": "embed", "head": "head.LAYER.HEAD"}.get(kind, f"{kind}.LAYER")

@@ -1,0 +1,289 @@
+"""The model under study: load it, tokenise, run it once while reading and writing any named site.
+
+A subject is untrusted: weights come from safetensors alone, and no code of a model's repository runs.
+"""
+
+import hashlib
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+# Before transformers is imported: nothing here may call home.
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import logging as transformers_logging
+
+from ._architectures import Architecture, BlockWeights, Norm, adapter_for
+from ._base import SubjectKey, ToolError, canonical
+from ._hooks import Edit, hooked
+from ._proof import prove
+from ._sites import Site, parse_site
+from ._tasks import TaskFamily, load_tasks, load_texts
+
+transformers_logging.set_verbosity_error()
+transformers_logging.disable_progress_bar()
+
+REFERENCE_FOLDER = Path(__file__).parent / "reference"
+SMALL_MODEL_PARAMETERS = 50_000_000  # below this a second thread costs more than it brings (measured)
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Sizes of a subject (counts)."""
+
+    n_layers: int
+    n_heads: int
+    n_kv_heads: int
+    d_model: int
+    d_head: int
+    d_mlp: int
+    n_vocab: int
+    n_ctx: int
+    parallel: bool
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Prompts as token ids, padded on the right: under causal attention padding changes nothing before it."""
+
+    ids: Int[Tensor, "batch pos"]
+    lengths: tuple[int, ...]
+
+    @property
+    def last(self) -> Int[Tensor, " batch"]:
+        """Index of each prompt's last token."""
+        return torch.tensor(self.lengths, device=self.ids.device) - 1
+
+
+@dataclass(frozen=True)
+class Run:
+    """One forward pass."""
+
+    logits: Float[Tensor, "batch pos vocab"]
+    tokens: Tokens
+    sites: dict[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def last_logits(self) -> Float[Tensor, "batch vocab"]:
+        """Logits after each prompt's last token."""
+        return self.logits[torch.arange(len(self.tokens.lengths)), self.tokens.last]
+
+
+class Subject:
+    """A causal language model with named sites, proved at load to be what its adapter says."""
+
+    def __init__(self, model: Any, tokenizer: Any, name: str, folder: Path | None, reinit_seed: int | None) -> None:
+        self.model = model.eval().requires_grad_(False)
+        self.tokenizer = tokenizer
+        self.name = name
+        self.folder = folder
+        self.reinit_seed = reinit_seed
+        self.architecture: Architecture = adapter_for(model)
+        self.device: torch.device = model.device
+        prove(self)
+
+    @cached_property
+    def key(self) -> SubjectKey:
+        """Which weights these are. A twin carries the fingerprint of the model that it is a twin of."""
+        return SubjectKey(model=self.name, fingerprint=self._fingerprint, reinit_seed=self.reinit_seed)
+
+    @cached_property
+    def _fingerprint(self) -> str:
+        if self.reinit_seed is not None:
+            raise AssertionError("a twin gets its fingerprint from its original")
+        seen = hashlib.sha256()
+        for name, tensor in sorted(self.model.state_dict().items()):
+            seen.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
+            seen.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+        config = {k: v for k, v in self.model.config.to_dict().items() if k not in _CONFIG_THAT_IS_NO_MODEL}
+        seen.update(canonical(config).encode())
+        seen.update(self.tokenizer.backend_tokenizer.to_str().encode())
+        return seen.hexdigest()
+
+    @cached_property
+    def shape(self) -> Shape:
+        """Sizes of the subject."""
+        config, first = self.model.config, self.weights(0)
+        return Shape(
+            n_layers=config.num_hidden_layers,
+            n_heads=config.num_attention_heads,
+            n_kv_heads=self.architecture.n_kv_heads(),
+            d_model=config.hidden_size,
+            d_head=first.W_V.shape[-1],
+            d_mlp=first.W_down.shape[0],
+            n_vocab=self.W_U.shape[-1],
+            n_ctx=config.max_position_embeddings,
+            parallel=self.architecture.parallel,
+        )
+
+    @property
+    def W_E(self) -> Float[Tensor, "vocab d_model"]:
+        """Token embedding."""
+        return self.model.get_input_embeddings().weight
+
+    @property
+    def W_U(self) -> Float[Tensor, "d_model vocab"]:
+        """Unembedding; no supported family has an unembedding bias."""
+        return self.model.get_output_embeddings().weight.T
+
+    @property
+    def final_norm(self) -> Norm:
+        """The norm before the unembedding."""
+        return self.architecture.final_norm()
+
+    def weights(self, layer: int) -> BlockWeights:
+        """Weights of one block under our names."""
+        return self.architecture.weights(layer)
+
+    @cached_property
+    def tasks(self) -> tuple[TaskFamily, ...]:
+        """Prompt families with known answers that came with the model; none for most models."""
+        return load_tasks(self.folder) if self.folder else ()
+
+    @cached_property
+    def texts(self) -> tuple[str, ...]:
+        """Neutral sentences that came with the model; none for most models."""
+        return load_texts(self.folder) if self.folder else ()
+
+    def site(self, name: str) -> Site:
+        """The site of that name; a `ToolError` where this subject lacks it."""
+        site = parse_site(name, self.shape.n_layers, self.shape.n_heads)
+        if site.kind == "resid_mid" and self.shape.parallel:
+            raise ToolError(
+                f"`{site}` does not exist: attention and MLP of this model run in parallel.",
+                mend="Use resid_pre, resid_post, attn_out or mlp_out.",
+            )
+        return site
+
+    def tokenise(self, prompts: Sequence[str]) -> Tokens:
+        """Token ids of prompts, with the special tokens that the tokenizer itself puts in front.
+
+        Raises:
+            ToolError: an empty prompt, a word that the vocabulary lacks, or more tokens than the subject can read.
+        """
+        rows = [self._ids(prompt) for prompt in prompts]
+        if not rows:
+            raise ToolError("No prompt was given.", mend="Pass at least one.")
+        longest = max(map(len, rows))
+        filler = self.tokenizer.pad_token_id or 0
+        ids = torch.tensor([row + [filler] * (longest - len(row)) for row in rows], device=self.device)
+        return Tokens(ids=ids, lengths=tuple(map(len, rows)))
+
+    def _ids(self, prompt: str) -> list[int]:
+        ids = self.tokenizer(prompt)["input_ids"]
+        if not ids:
+            raise ToolError("A prompt is empty.", mend="Pass at least one token.")
+        if len(ids) > self.shape.n_ctx:
+            raise ToolError(f"A prompt has {len(ids)} tokens.", mend=f"At most {self.shape.n_ctx} fit this model.")
+        unknown = self.tokenizer.unk_token_id
+        if unknown is not None and unknown in ids:
+            words = [w for w in prompt.split() if unknown in self.tokenizer(w, add_special_tokens=False)["input_ids"]]
+            raise ToolError(
+                f"The model's vocabulary lacks {', '.join(map(repr, words)) or 'a part of the prompt'}.",
+                mend="Use words the model knows; `vesalius models` tells what a reference model was trained on.",
+            )
+        return ids
+
+    def token_strings(self, ids: Sequence[int]) -> tuple[str, ...]:
+        """Each token as text, with the spaces it stands for."""
+        pieces = self.tokenizer.convert_ids_to_tokens(list(ids))
+        texts = [self.tokenizer.decode([i], clean_up_tokenization_spaces=False) for i in ids]
+        # Decoding one token alone drops the space that SentencePiece and byte-level tokenizers write in front.
+        return tuple(f" {t.lstrip()}" if p[:1] in ("▁", "Ġ") else t for p, t in zip(pieces, texts, strict=True))
+
+    def answer_token(self, prompt: str, answer: str) -> int:
+        """The one token that writes `answer` after `prompt`.
+
+        Raises:
+            ToolError: the tokenizer needs several tokens for it, or the vocabulary lacks it.
+        """
+        before = self._ids(prompt)
+        pieces: list[int] = []
+        for text in (f"{prompt} {answer.strip()}", f"{prompt}{answer}"):
+            after = self.tokenizer(text)["input_ids"]
+            if after[: len(before)] == before and len(after) == len(before) + 1:
+                if after[-1] == self.tokenizer.unk_token_id:
+                    break
+                return after[-1]
+            pieces = pieces or after[len(before) :]
+        if not pieces:
+            raise ToolError(f"The model's vocabulary lacks {answer!r}.", mend="Ask for a word that it knows.")
+        parts = ", ".join(map(repr, self.token_strings(pieces)))
+        raise ToolError(
+            f"The tokenizer splits {answer!r} into {len(pieces)} tokens: {parts}.",
+            mend="Ask for a single token, for example the first of these, or put the others into the prompt.",
+        )
+
+    def run(self, tokens: Tokens, read: Sequence[str] = (), write: Mapping[str, Edit] | None = None) -> Run:
+        """One forward pass over a batch, reading sites and writing sites on the way.
+
+        Reads see what was written. An edit gets the whole batch's value of its site and must return the same shape.
+        """
+        wanted = {name: self.site(name) for name in read}
+        edits = {self.site(name): edit for name, edit in (write or {}).items()}
+        if any(site.kind == "pattern" for site in edits):
+            raise ToolError("Attention patterns can be read, not written.", mend="Write head outputs instead.")
+        with torch.no_grad(), hooked(self.architecture, self.shape.d_head, set(wanted.values()), edits) as seen:
+            logits = self.model(tokens.ids, use_cache=False).logits
+        return Run(logits=logits, tokens=tokens, sites={name: seen[site] for name, site in wanted.items()})
+
+    def twin(self, seed: int) -> "Subject":
+        """The same architecture with freshly initialised weights: what was never learned, it cannot show."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            model = AutoModelForCausalLM.from_config(self.model.config, attn_implementation="eager")
+        model = model.to(device=self.device, dtype=self.model.dtype)
+        twin = Subject(model, self.tokenizer, self.name, self.folder, reinit_seed=seed)
+        twin.__dict__["_fingerprint"] = self._fingerprint
+        return twin
+
+
+_CONFIG_THAT_IS_NO_MODEL = ("_name_or_path", "transformers_version", "architectures", "dtype", "torch_dtype")
+
+
+def reference_models() -> tuple[str, ...]:
+    """Names of the models that ship with the package."""
+    return tuple(sorted(p.name for p in REFERENCE_FOLDER.iterdir() if (p / "config.json").is_file()))
+
+
+def load_subject(
+    name: str, device: str = "auto", dtype: torch.dtype = torch.float32, download: bool = False
+) -> Subject:
+    """Load a causal language model by reference name, folder, or hub id.
+
+    Args:
+        name: a name from `reference_models()`, a folder with config.json and safetensors, or a hub id.
+        device: `auto` takes a GPU where there is one.
+        dtype: element type of weights and activations.
+        download: whether a hub id may be fetched; without it only the local cache is read.
+
+    Raises:
+        ToolError: unknown model, no safetensors, an unsupported family, or parts that do not rebuild its logits.
+    """
+    folder = REFERENCE_FOLDER / name if name in reference_models() else Path(name)
+    source = str(folder) if folder.is_dir() else name
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    options = {"trust_remote_code": False, "local_files_only": not download}
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source, **options)
+        model = AutoModelForCausalLM.from_pretrained(
+            source, use_safetensors=True, attn_implementation="eager", dtype=dtype, **options
+        )
+    except (OSError, ValueError, KeyError) as error:
+        raise ToolError(
+            f"The model {name!r} cannot be loaded: {str(error).splitlines()[0]}",
+            mend=f"Give a folder with config.json, tokenizer and safetensors, a cached hub id (or one to fetch, with "
+            f"`--download`), or one of: {', '.join(reference_models())}.",
+        ) from error
+    if device == "cpu" and model.num_parameters() < SMALL_MODEL_PARAMETERS:
+        torch.set_num_threads(1)
+    return Subject(model.to(device), tokenizer, name, folder if folder.is_dir() else None, reinit_seed=None)
