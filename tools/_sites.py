@@ -15,6 +15,7 @@ Names of TransformerLens (`blocks.3.hook_resid_post`, `blocks.3.attn.hook_z` wit
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -80,6 +81,12 @@ def parse_site(name: str, n_layers: int, n_heads: int) -> Site:
     if head is not None and head >= n_heads:
         raise ToolError(f"Site `{name}`: head {head} is out of range.", mend=f"Heads: 0..{n_heads - 1}.")
     return Site(kind, layer, head)  # pyright: ignore[reportArgumentType]  # `kind in KINDS` was checked
+
+
+def refuse_read_only(sites: Iterable[Site]) -> None:
+    """Raise a `ToolError` where a site can be read but not written."""
+    if any(site.kind == "pattern" for site in sites):
+        raise ToolError("Attention patterns can be read, not written.", mend="Write head outputs instead.")
 
 
 def _spelling(kind: str) -> str:

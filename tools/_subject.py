@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 # Before transformers is imported: nothing here may call home.
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
@@ -25,7 +25,7 @@ from ._architectures import Architecture, BlockWeights, Norm, adapter_for
 from ._base import SubjectKey, ToolError, canonical
 from ._hooks import Edit, hooked
 from ._proof import prove
-from ._sites import Site, parse_site
+from ._sites import Site, parse_site, refuse_read_only
 from ._tasks import TaskFamily, load_tasks, load_texts
 
 transformers_logging.set_verbosity_error()
@@ -178,19 +178,26 @@ class Subject:
         return Tokens(ids=ids, lengths=tuple(map(len, rows)))
 
     def _ids(self, prompt: str) -> list[int]:
-        ids = self.tokenizer(prompt)["input_ids"]
+        encoded = self.tokenizer(prompt, return_offsets_mapping=True)
+        ids = encoded["input_ids"]
         if not ids:
             raise ToolError("A prompt is empty.", mend="Pass at least one token.")
         if len(ids) > self.shape.n_ctx:
             raise ToolError(f"A prompt has {len(ids)} tokens.", mend=f"At most {self.shape.n_ctx} fit this model.")
-        unknown = self.tokenizer.unk_token_id
-        if unknown is not None and unknown in ids:
-            words = [w for w in prompt.split() if unknown in self.tokenizer(w, add_special_tokens=False)["input_ids"]]
+        unknown = self._unknown_parts(prompt, ids, encoded["offset_mapping"])
+        if unknown:
             raise ToolError(
-                f"The model's vocabulary lacks {', '.join(map(repr, words)) or 'a part of the prompt'}.",
+                f"The model's vocabulary lacks {', '.join(map(repr, unknown))}.",
                 mend="Use words the model knows; `vesalius models` tells what a reference model was trained on.",
             )
         return ids
+
+    def _unknown_parts(self, prompt: str, ids: list[int], offsets: list[tuple[int, int]]) -> list[str]:
+        """Parts of the prompt that became the unknown token without being it."""
+        # Asked of the tokenizer's core: some wrappers do not say which token stands for the unknown.
+        name = getattr(self.tokenizer.backend_tokenizer.model, "unk_token", None)
+        unknown = None if name is None else self.tokenizer.convert_tokens_to_ids(name)
+        return [prompt[a:b] for i, (a, b) in zip(ids, offsets, strict=True) if i == unknown and prompt[a:b] != name]
 
     def token_strings(self, ids: Sequence[int]) -> tuple[str, ...]:
         """Each token as text, with the spaces it stands for."""
@@ -210,8 +217,7 @@ class Subject:
         for text in (f"{prompt} {answer.strip()}", f"{prompt}{answer}"):
             after = self.tokenizer(text)["input_ids"]
             if after[: len(before)] == before and len(after) == len(before) + 1:
-                if after[-1] == self.tokenizer.unk_token_id:
-                    break
+                self._ids(text)  # refuses an answer that became the unknown token
                 return after[-1]
             pieces = pieces or after[len(before) :]
         if not pieces:
@@ -229,8 +235,7 @@ class Subject:
         """
         wanted = {name: self.site(name) for name in read}
         edits = {self.site(name): edit for name, edit in (write or {}).items()}
-        if any(site.kind == "pattern" for site in edits):
-            raise ToolError("Attention patterns can be read, not written.", mend="Write head outputs instead.")
+        refuse_read_only(edits)
         with torch.no_grad(), hooked(self.architecture, self.shape.d_head, set(wanted.values()), edits) as seen:
             logits = self.model(tokens.ids, use_cache=False).logits
         return Run(logits=logits, tokens=tokens, sites={name: seen[site] for name, site in wanted.items()})
@@ -286,4 +291,5 @@ def load_subject(
         ) from error
     if device == "cpu" and model.num_parameters() < SMALL_MODEL_PARAMETERS:
         torch.set_num_threads(1)
-    return Subject(model.to(device), tokenizer, name, folder if folder.is_dir() else None, reinit_seed=None)
+    model = cast(Any, model).to(device)
+    return Subject(model, tokenizer, name, folder if folder.is_dir() else None, reinit_seed=None)

@@ -1,0 +1,162 @@
+"""Activation patching: run one prompt with a site's value taken from another, and see how far the answer moves.
+
+Vig et al. 2020; Meng et al. 2022; interchange intervention after Geiger et al. 2021. The base prompt is run and the
+donor's value written into it ("noising" where the base is the clean prompt). A pair's effect = (clean - patched) / gap,
+with each term the logit of the base's answer minus the logit of the counterfactual's, and gap the mean over pairs of
+clean minus corrupted: 0 means nothing moved, 1 means as far as running the counterfactual itself.
+
+Besides a donor prompt's own value, a site can be given what a class of prompts has in common: `class_mean` adds the
+difference of two class means of labelled reference prompts to the base's value. What one prompt has and its class does
+not is averaged away, so a moved answer shows that the site holds the class (a linear test on entities held out from
+the means; Sutter et al. 2025 show why the map must be linear and the entities held out).
+"""
+
+import random
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from ._base import Frozen, Progress, ToolArgs, ToolResult, silent, tool
+from ._patching import Labelled, Pair, Patching, Reference
+from ._sites import refuse_read_only
+from ._subject import Subject
+
+MIN_CLASS_SIZE = 2
+
+
+class PatchArgs(ToolArgs):
+    pairs: tuple[Pair, ...] = Field(description="Prompts with their counterfactuals.", min_length=1)
+    sites: tuple[str, ...] = Field(description="Sites to patch, one at a time unless `joint`.", min_length=1)
+    positions: tuple[str, ...] = Field(
+        ("last",), description="Tokens to patch: last, entity, differs, or an integer.", min_length=1
+    )
+    joint: bool = Field(False, description="Patch all sites together instead of one at a time.")
+    value: Literal["source", "mean", "zero", "class_mean"] = Field(
+        "source",
+        description="What is written: the source's value, the mean over the reference prompts, zero, or the base's own "
+        "value moved by the difference of two class means.",
+    )
+    reference: tuple[Labelled, ...] = Field((), description="Prompts behind `mean` and `class_mean`.")
+    shuffle_labels: bool = Field(
+        False, description="Control for `class_mean`: give the reference prompts' entities each other's labels."
+    )
+    random_draws: int = Field(
+        0, ge=0, le=1000, description="Control: random directions of the same norm at the same place (count)."
+    )
+    seed: int = Field(0, ge=0, description="Seed of the random directions and of the shuffled labels.")
+
+    @model_validator(mode="after")
+    def _has_what_the_value_needs(self) -> "PatchArgs":
+        if self.value in ("mean", "class_mean") and not self.reference:
+            raise ValueError(f"value `{self.value}` needs reference prompts")
+        if self.shuffle_labels and self.value != "class_mean":
+            raise ValueError("`shuffle_labels` is a control of value `class_mean` alone")
+        if self.value == "class_mean":
+            counts: dict[str, int] = {}
+            for entry in self.reference:
+                counts[entry.label] = counts.get(entry.label, 0) + 1
+            due = {label for pair in self.pairs for label in (pair.base_label, pair.source_label)}
+            few = sorted(label for label in due if counts.get(label, 0) < MIN_CLASS_SIZE)
+            if few:
+                raise ValueError(
+                    f"classes with fewer than {MIN_CLASS_SIZE} reference prompts: {', '.join(map(repr, few))}"
+                )
+        return self
+
+
+class PatchCell(Frozen):
+    """One place, patched over all pairs."""
+
+    site: str = Field(description="Canonical name; several joined by + where patched together.")
+    position: str = Field(description="Which tokens.")
+    effect: float = Field(description="Mean over pairs of (clean - patched) / gap (share).")
+    moved: float = Field(description="Pairs whose most likely token became the foil (share).")
+    effects: tuple[float, ...] = Field(description="Effect of each pair (share of the mean gap).")
+    drops: tuple[float, ...] = Field(description="Clean minus patched of each pair (nats of logit difference).")
+    answers_moved: tuple[bool, ...] = Field(description="Whether each pair's most likely token became the foil.")
+    random_effects: tuple[float, ...] = Field(description="Mean effect of each random draw (share of the mean gap).")
+
+
+class PatchResult(ToolResult):
+    cells: tuple[PatchCell, ...] = Field(description="Every site at every position, in the order asked.")
+    clean: tuple[float, ...] = Field(description="Logit difference of each base prompt (nats).")
+    corrupted: tuple[float, ...] = Field(description="The same logit difference on each counterfactual (nats).")
+    gap: float = Field(description="Mean of clean minus corrupted (nats).")
+    clean_correct: tuple[bool, ...] = Field(description="Whether each base prompt's most likely token is its answer.")
+    no_op_change: float = Field(description="Largest change of any logit when a base is patched into itself: 0 is due.")
+    n_pairs: int = Field(description="Pairs that ran (count).")
+
+
+@tool
+def patch(subject: Subject, args: PatchArgs, progress: Progress = silent) -> PatchResult:
+    """Put a value from one prompt into the run of another and measure how far the answer moves.
+
+    Raises:
+        ToolError: unknown site or position, an entity that is not in its prompt, unequal numbers of tokens between
+            base and source at a position, an answer the tokenizer splits, or a pair whose answers are one token.
+    """
+    places = [subject.site(name) for name in args.sites]
+    refuse_read_only(places)
+    sites = [str(site) for site in places]
+    groups = [tuple(sites)] if args.joint else [(site,) for site in sites]
+    patching = Patching(subject, args.pairs, sites, args.positions)
+    reference = _reference(subject, args, sites) if args.reference else None
+    total = len(groups) * len(args.positions)
+    cells: list[PatchCell] = []
+    no_op = 0.0
+    for position in args.positions:
+        for group in groups:
+            progress(len(cells), total, f"{'+'.join(group)} at {position}")
+            own = {site: patching.base_values(site, position) for site in group}
+            no_op = max(no_op, patching.logits_changed_by(position, own))
+            donor = {site: patching.donor_values(site, position, args.value, reference) for site in group}
+            cells.append(_cell(patching, position, group, donor, args))
+    progress(total, total, "patched")
+    return PatchResult(
+        cells=tuple(cells),
+        clean=tuple(patching.clean.tolist()),
+        corrupted=tuple(patching.corrupted.tolist()),
+        gap=patching.gap,
+        clean_correct=tuple(patching.clean_correct.tolist()),
+        no_op_change=no_op,
+        n_pairs=len(args.pairs),
+    )
+
+
+def _cell(
+    patching: Patching, position: str, group: tuple[str, ...], donor: dict[str, list], args: PatchArgs
+) -> PatchCell:
+    drops, moved = patching.effect_of(position, donor)
+    draws = [
+        patching.effect_of(position, patching.random_values(position, donor, seed=args.seed * 1_000_003 + draw))[0]
+        for draw in range(args.random_draws)
+    ]
+    effects = [drop / patching.gap for drop in drops]
+    return PatchCell(
+        site="+".join(group),
+        position=position,
+        effect=sum(effects) / len(effects),
+        moved=sum(moved) / len(moved),
+        effects=tuple(effects),
+        drops=tuple(drops),
+        answers_moved=tuple(moved),
+        random_effects=tuple(sum(draw) / len(draw) / patching.gap for draw in draws),
+    )
+
+
+def _reference(subject: Subject, args: PatchArgs, sites: list[str]) -> Reference:
+    labels = [entry.label for entry in args.reference]
+    if args.shuffle_labels:
+        labels = shuffled_by_entity([entry.entity or entry.prompt for entry in args.reference], labels, args.seed)
+    return Reference(
+        subject, [e.prompt for e in args.reference], [e.entity for e in args.reference], labels, sites, args.positions
+    )
+
+
+def shuffled_by_entity(entities: list[str], labels: list[str], seed: int) -> list[str]:
+    """Labels exchanged between entities: prompts about one entity share a label, and classes keep their sizes."""
+    label_of = dict(zip(entities, labels, strict=True))
+    names = list(label_of)
+    drawn = [label_of[name] for name in names]
+    random.Random(seed).shuffle(drawn)
+    return [dict(zip(names, drawn, strict=True))[entity] for entity in entities]
