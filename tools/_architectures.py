@@ -193,9 +193,7 @@ class GptNeox:
 
     def blocks(self) -> list[BlockModules]:
         return [
-            BlockModules(
-                b, b.post_attention_layernorm, b.attention, b.attention.dense, b.mlp, b.mlp.dense_4h_to_h
-            )
+            BlockModules(b, b.post_attention_layernorm, b.attention, b.attention.dense, b.mlp, b.mlp.dense_4h_to_h)
             for b in self.body.layers
         ]
 

@@ -1,0 +1,178 @@
+"""What is remembered: cards of features, hypotheses with their outcome, claims with their evidence.
+
+Every record says of which weights it holds, how strong its evidence is and which run wrote it. A record's id is derived
+from what it is about, so the same finding written twice by a run is one record, and a corrected one replaces it.
+"""
+
+from collections.abc import Sequence
+from typing import Annotated, Any, ClassVar, Literal, get_args
+
+from pydantic import AfterValidator, Field, TypeAdapter, model_validator
+
+from ..tools import Frozen, SubjectKey, digest
+
+Kind = Literal["feature_cards", "hypotheses", "claims"]
+Tier = Literal["observed", "causal", "controlled", "replicated"]
+Verdict = Literal["supported", "refuted", "inconclusive"]
+
+KINDS: tuple[Kind, ...] = get_args(Kind)
+MAX_TEXT_CHARS = 1_000_000
+
+
+def _one_line(value: str) -> str:
+    if not value.isprintable():
+        raise ValueError("holds a control character; a name is one printable line")
+    return value
+
+
+Name = Annotated[str, Field(min_length=1, max_length=500), AfterValidator(_one_line)]
+"""Something that records are looked up by."""
+Text = Annotated[str, Field(max_length=MAX_TEXT_CHARS)]
+"""Any text, also hostile: it is data, and comes back as it was given."""
+Number = Annotated[float, Field(allow_inf_nan=False)]
+
+
+def weights_of(subject: SubjectKey) -> str:
+    """Name the weights. A twin shares its original's fingerprint, yet a finding in one is none in the other."""
+    twin = "" if subject.reinit_seed is None else f"+reinit-{subject.reinit_seed}"
+    return f"{subject.fingerprint}{twin}"
+
+
+class Record(Frozen):
+    """What every record says."""
+
+    identity: ClassVar[tuple[str, ...]]
+    """Its kind, and the fields that tell two of that kind apart within one run on one subject."""
+
+    subject: SubjectKey = Field(description="The weights it is about.")
+    run: Name = Field(description="Run that found it; `forget` removes by it.")
+    tier: Tier = Field(description="How strong the evidence is.")
+
+    @model_validator(mode="after")
+    def _weights_are_named(self) -> "Record":
+        _one_line(self.subject.fingerprint)
+        _one_line(self.subject.model)
+        if not self.subject.fingerprint:
+            raise ValueError("the subject's fingerprint is empty; a finding about unknown weights is of no use")
+        return self
+
+    @property
+    def id(self) -> str:
+        """Derived from the run, the weights and the identifying fields."""
+        about = self.model_dump(mode="json", include=set(self.identity))
+        return digest({"run": self.run, "weights": weights_of(self.subject), "about": about})
+
+    @property
+    def wording(self) -> str:
+        """The text that its vector is made of."""
+        raise NotImplementedError
+
+
+class FeatureCard(Record):
+    """What one feature of a dictionary responds to and promotes."""
+
+    identity = ("kind", "dictionary", "feature")
+
+    kind: Literal["feature_cards"] = "feature_cards"
+    dictionary: Name = Field(description="Digest of the dictionary that the feature belongs to.")
+    feature: Name = Field(description="The feature's place in the dictionary, such as `mlp_out.3/1234`.")
+    name: Text = Field(description="Short label.")
+    feature_class: Text = Field("", description="Sort of feature, such as token, context or output.")
+    contexts: tuple[Text, ...] = Field((), description="Texts it is most active on, best first.")
+    promoted: tuple[Text, ...] = Field((), description="Tokens whose logits it raises most, best first.")
+    measurements: tuple[Name, ...] = Field((), description="Ids of the measurements behind the card.")
+
+    @property
+    def wording(self) -> str:
+        return _joined([self.name, self.feature_class, " ".join(self.promoted), *self.contexts])
+
+
+class HypothesisRecord(Record):
+    """What might be true, and what came of it."""
+
+    identity = ("kind", "question", "statement")
+
+    kind: Literal["hypotheses"] = "hypotheses"
+    statement: Text = Field(min_length=1, description="The hypothesis in words.")
+    verdict: Verdict = Field(description="Outcome.")
+    question: Text = Field("", description="Question that the run was asked.")
+    measurements: tuple[Name, ...] = Field((), description="Ids of the measurements that decided it.")
+
+    @property
+    def wording(self) -> str:
+        return _joined([self.statement, self.question])
+
+
+class ClaimRecord(Record):
+    """A judged hypothesis with its effect."""
+
+    identity = ("kind", "question", "text", "where")
+
+    kind: Literal["claims"] = "claims"
+    text: Text = Field(min_length=1, description="The claim in words.")
+    verdict: Verdict = Field(description="What the judge said.")
+    effect: Number | None = Field(None, description="Share of the gap between clean and corrupted; none if unmeasured.")
+    interval: tuple[Number, Number] | None = Field(None, description="Lower and upper bound of the effect.")
+    question: Text = Field("", description="Question that the run was asked.")
+    where: Text = Field("", description="Site or circuit that the claim is about, such as `head.3.5`.")
+    measurements: tuple[Name, ...] = Field((), description="Ids of the measurements behind the claim.")
+
+    @model_validator(mode="after")
+    def _bounds_are_in_order(self) -> "ClaimRecord":
+        if self.interval is not None and self.interval[0] > self.interval[1]:
+            raise ValueError(f"interval {self.interval} has its lower bound above its upper bound")
+        return self
+
+    @property
+    def wording(self) -> str:
+        return _joined([self.text, self.where, self.question])
+
+
+AnyRecord = FeatureCard | HypothesisRecord | ClaimRecord
+RECORDS: TypeAdapter[AnyRecord] = TypeAdapter(Annotated[AnyRecord, Field(discriminator="kind")])
+
+
+class Hit(Frozen):
+    """A record with its nearness to what was asked."""
+
+    id: str = Field(description="Id of the record.")
+    similarity: float = Field(description="Cosine of the two vectors, -1 to 1.")
+    record: AnyRecord = Field(description="The record in full.")
+
+
+class OwnHit(Hit):
+    """Found in these very weights."""
+
+
+class OtherHit(Hit):
+    """Found in other weights: a reason to look, and no finding about these."""
+
+
+class Recall(Frozen):
+    """What is known that bears on a question, these weights and others apart."""
+
+    subject: SubjectKey = Field(description="The weights asked about.")
+    same_weights: tuple[OwnHit, ...] = Field(description="Found in these weights, nearest first.")
+    other_weights: tuple[OtherHit, ...] = Field(description="Found in other weights, nearest first.")
+
+    @model_validator(mode="after")
+    def _weights_are_kept_apart(self) -> "Recall":
+        asked = weights_of(self.subject)
+        if any(weights_of(hit.record.subject) != asked for hit in self.same_weights):
+            raise ValueError("a finding about other weights stands among those about these")
+        if any(weights_of(hit.record.subject) == asked for hit in self.other_weights):
+            raise ValueError("a finding about these weights stands among those about others")
+        return self
+
+
+def metadata_of(record: AnyRecord) -> dict[str, str]:
+    """The fields that records are looked up by.
+
+    Non-empty strings only: chromadb drops an empty value in silence and rounds large integers, so numbers and all else
+    stay in the document, which holds the record in full.
+    """
+    return {"weights": weights_of(record.subject), "run": record.run, "tier": record.tier}
+
+
+def _joined(parts: Sequence[Any]) -> str:
+    return "\n".join(part for part in parts if part)

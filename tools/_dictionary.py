@@ -1,0 +1,272 @@
+"""Sparse dictionaries: the features that stand in for an MLP, and where a subject's dictionaries are found.
+
+A transcoder reads an MLP's input and writes its output through sparse features (Dunefsky, Chlenski, Nanda 2024,
+"Transcoders Find Interpretable LLM Feature Circuits"); TopK after Gao et al. 2024, "Scaling and evaluating sparse
+autoencoders"; JumpReLU after Rajamanoharan et al. 2024.
+
+The dictionary `neurons` needs no training: the MLP's own neurons are its features, so nothing is left over. A neuron
+of a gated MLP is a product of two readings of its input, and no encoder vector says that exactly. So a neuron as a
+*target* is read through its tangent at the prompt: the first-order change of its activation. Links into transcoder
+features are exact; `exact_targets` says which of the two holds.
+"""
+
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Literal, Protocol
+
+import torch
+from einops import einsum
+from jaxtyping import Float, Int
+from pydantic import Field
+from torch import Tensor, nn
+
+from ._base import Frozen, ToolError, canonical
+from ._subject import Subject, Tokens
+
+Activation = Literal["relu", "topk", "jumprelu"]
+NEURONS, TRANSCODERS = "neurons", "transcoders"
+FOLDER = "dictionaries"
+
+
+class LayerStats(Frozen):
+    """How well one layer's transcoder stands in for its MLP, on text that it was not trained on."""
+
+    layer: int = Field(description="Layer of the MLP.")
+    variance_unexplained: float = Field(description="Squared error / variance of the MLP's output (share).")
+    l0: float = Field(description="Mean features active per token (count).")
+    dead: float = Field(description="Features that no token of any text, trained or held out, activates (share).")
+    loss_recovered: float = Field(description="(ablated - spliced) / (ablated - clean) loss; 1 is perfect (share).")
+    loss_clean: float = Field(description="Next-token loss of the model itself (nats).")
+    loss_spliced: float = Field(description="The same with this MLP replaced by its transcoder (nats).")
+    loss_ablated: float = Field(description="The same with this MLP's output set to zero (nats).")
+    n_tokens: int = Field(description="Held-out tokens behind these figures (count).")
+
+
+class FeatureLayer(Protocol):
+    """One layer's features: how active each is, what it writes, and what it listens to."""
+
+    @property
+    def layer(self) -> int: ...
+    @property
+    def reads(self) -> str: ...
+    @property
+    def n_features(self) -> int: ...
+    @property
+    def W_dec(self) -> Float[Tensor, "feature d_model"]: ...
+    @property
+    def b_dec(self) -> Float[Tensor, " d_model"]: ...
+
+    def acts(self, value: Tensor) -> Tensor:
+        """Activations from the value of the site that it reads."""
+        ...
+
+    def listens(
+        self, mlp_in: Float[Tensor, " d_model"], features: Int[Tensor, " batch"]
+    ) -> tuple[Float[Tensor, "batch d_model"], Float[Tensor, " batch"]]:
+        """Per feature the vector that its target value is linear in, and the constant beside it."""
+        ...
+
+
+@dataclass(frozen=True)
+class Transcoder:
+    """Reads `mlp_in.L`, writes `mlp_out.L`. Its target value is the pre-activation: what enters the nonlinearity."""
+
+    layer: int
+    W_enc: Float[Tensor, "feature d_model"]
+    b_enc: Float[Tensor, " feature"]
+    W_dec: Float[Tensor, "feature d_model"]
+    b_dec: Float[Tensor, " d_model"]
+    activation: Activation
+    k: int | None = None
+    threshold: Float[Tensor, " feature"] | None = None
+
+    def __post_init__(self) -> None:
+        if (self.activation == "topk") != (self.k is not None):
+            raise ValueError(f"activation {self.activation} with k={self.k}; k belongs to topk, and topk needs it")
+        if (self.activation == "jumprelu") != (self.threshold is not None):
+            raise ValueError(f"activation {self.activation}: a threshold belongs to jumprelu, and jumprelu needs it")
+        if self.k is not None and not 1 <= self.k <= self.n_features:
+            raise ValueError(f"k={self.k} of {self.n_features} features")
+
+    @property
+    def reads(self) -> str:
+        """Site that its activations are computed from."""
+        return f"mlp_in.{self.layer}"
+
+    @property
+    def n_features(self) -> int:
+        """Features of this layer (count)."""
+        return self.W_enc.shape[0]
+
+    def encode(self, mlp_in: Float[Tensor, "*any d_model"]) -> Float[Tensor, "*any feature"]:
+        """Activations of all features."""
+        pre = einsum(mlp_in, self.W_enc, "... d_model, feature d_model -> ... feature") + self.b_enc
+        if self.threshold is not None:
+            return pre * (pre > self.threshold)
+        acts = pre.relu()
+        if self.k is None:
+            return acts
+        best = acts.topk(self.k, dim=-1)
+        return torch.zeros_like(acts).scatter(-1, best.indices, best.values)
+
+    def decode(self, acts: Float[Tensor, "*any feature"]) -> Float[Tensor, "*any d_model"]:
+        """What these activations write to the stream."""
+        return einsum(acts, self.W_dec, "... feature, feature d_model -> ... d_model") + self.b_dec
+
+    def acts(self, value: Tensor) -> Tensor:
+        """Activations from the value of the site that it reads."""
+        return self.encode(value)
+
+    def listens(
+        self, mlp_in: Float[Tensor, " d_model"], features: Int[Tensor, " batch"]
+    ) -> tuple[Float[Tensor, "batch d_model"], Float[Tensor, " batch"]]:
+        """Encoder rows and biases: the same for every input."""
+        return self.W_enc[features], self.b_enc[features]
+
+
+@dataclass(frozen=True)
+class Neurons:
+    """An MLP's own neurons. As a target, a neuron is its tangent at the prompt (see the head of this file)."""
+
+    layer: int
+    W_dec: Float[Tensor, "feature d_model"]
+    b_dec: Float[Tensor, " d_model"]
+    mlp: nn.Module
+    mlp_output: nn.Module
+
+    @property
+    def reads(self) -> str:
+        """Site that its activations are."""
+        return f"mlp_act.{self.layer}"
+
+    @property
+    def n_features(self) -> int:
+        """Neurons of this layer (count)."""
+        return self.W_dec.shape[0]
+
+    def acts(self, value: Tensor) -> Tensor:
+        """The neurons themselves."""
+        return value
+
+    def listens(
+        self, mlp_in: Float[Tensor, " d_model"], features: Int[Tensor, " batch"]
+    ) -> tuple[Float[Tensor, "batch d_model"], Float[Tensor, " batch"]]:
+        """Slope of each activation at this input, and what the tangent has at the origin."""
+        seen: list[Tensor] = []
+        handle = self.mlp_output.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
+        try:
+            with torch.enable_grad():
+                at = mlp_in.detach().clone().requires_grad_()
+                self.mlp(at[None, None])
+                values = seen[0][0, 0, features]
+                one_each = torch.eye(len(features), dtype=values.dtype, device=values.device)
+                (slopes,) = torch.autograd.grad(values, at, one_each, is_grads_batched=True)
+        finally:
+            handle.remove()
+        return slopes, values.detach() - slopes @ mlp_in
+
+
+@dataclass(frozen=True)
+class Dictionary:
+    """The features of a subject, layer by layer."""
+
+    name: str
+    trained_on: str  # fingerprint of the weights
+    layers: tuple[FeatureLayer, ...]
+    stats: tuple[LayerStats, ...] = ()
+
+    @property
+    def exact_targets(self) -> bool:
+        """Whether a feature's target value is linear in its input, so that links into it are exact."""
+        return all(isinstance(one, Transcoder) for one in self.layers)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 over all tensors, activation rules and the fingerprint they were trained on."""
+        seen = hashlib.sha256(canonical([self.trained_on, [layer.layer for layer in self.layers]]).encode())
+        for one in self.layers:
+            if isinstance(one, Transcoder):
+                seen.update(f"{one.activation} {one.k}".encode())
+                threshold = () if one.threshold is None else (one.threshold,)
+                for tensor in (one.W_enc, one.b_enc, one.W_dec, one.b_dec, *threshold):
+                    seen.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+        return seen.hexdigest()
+
+    def at(self, layer: int) -> FeatureLayer:
+        """The features of one layer.
+
+        Raises:
+            ToolError: the dictionary has none for it.
+        """
+        for one in self.layers:
+            if one.layer == layer:
+                return one
+        covered = ", ".join(str(one.layer) for one in self.layers)
+        raise ToolError(f"Dictionary `{self.name}` has no layer {layer}.", mend=f"Its layers: {covered}.")
+
+
+def neurons_of(subject: Subject) -> Dictionary:
+    """The built-in dictionary of a subject's own neurons."""
+    layers = []
+    for layer, modules in enumerate(subject.architecture.blocks()):
+        weights = subject.weights(layer)
+        layers.append(Neurons(layer, weights.W_down, weights.b_down, modules.mlp, modules.mlp_output))
+    return Dictionary(NEURONS, subject.key.fingerprint, tuple(layers))
+
+
+def dictionary_path(subject: Subject, name: str) -> Path:
+    """Where the dictionary of that name, or at that path, is to be found.
+
+    Raises:
+        ToolError: neither a plain name nor a path to a safetensors file, or no such file.
+    """
+    if name.endswith(".safetensors"):
+        path = Path(name)
+    elif re.fullmatch(r"[\w-]+", name):
+        path = (subject.folder or Path(subject.name)) / FOLDER / f"{name}.safetensors"
+    else:
+        raise ToolError(
+            f"`{name}` names no dictionary.", mend="Give `neurons`, `transcoders`, or a path ending in .safetensors."
+        )
+    if not path.is_file():
+        raise ToolError(
+            f"{subject.name} has no dictionary `{name}`.",
+            mend=f"Train one with `vesalius dictionary train {subject.name} --texts FILE`, or use `{NEURONS}`, which "
+            "needs no training.",
+        )
+    return path
+
+
+def require_same_weights(subject: Subject, dictionary: Dictionary) -> None:
+    """Refuse a dictionary that was made for other weights.
+
+    Raises:
+        ToolError: other weights, or the re-initialised twin, which shares a fingerprint and none of the weights.
+    """
+    own = dictionary.name == NEURONS
+    if subject.key.reinit_seed is not None and not own:
+        raise ToolError(
+            f"Dictionary `{dictionary.name}` was trained on {subject.name}, not on its re-initialised twin.",
+            mend=f"Use `{NEURONS}` for the twin.",
+        )
+    if dictionary.trained_on != subject.key.fingerprint:
+        raise ToolError(
+            f"Dictionary `{dictionary.name}` was trained on other weights ({dictionary.trained_on[:8]}) than "
+            f"{subject.name} has ({subject.key.fingerprint[:8]}).",
+            mend=f"Train it again with `vesalius dictionary train {subject.name} --texts FILE`.",
+        )
+
+
+def read_acts(
+    subject: Subject, dictionary: Dictionary, tokens: Tokens, layers: Sequence[int]
+) -> list[Float[Tensor, "batch pos feature"]]:
+    """Activations of these layers' features, one tensor per layer; what stands on padding is zero."""
+    chosen = [dictionary.at(layer) for layer in layers]
+    run = subject.run(tokens, read=[one.reads for one in chosen])
+    places = torch.arange(tokens.ids.shape[1], device=subject.device)
+    real = places < torch.tensor(tokens.lengths, device=subject.device)[:, None]
+    return [one.acts(run.sites[one.reads]) * real[..., None] for one in chosen]
