@@ -77,10 +77,10 @@ class FeatureCard(Record):
     dictionary: Name = Field(description="Digest of the dictionary that the feature belongs to.")
     feature: Name = Field(description="The feature's place in the dictionary, such as `mlp_out.3/1234`.")
     name: Text = Field(description="Short label.")
-    feature_class: Text = Field("", description="Sort of feature, such as token, context or output.")
-    contexts: tuple[Text, ...] = Field((), description="Texts it is most active on, best first.")
-    promoted: tuple[Text, ...] = Field((), description="Tokens whose logits it raises most, best first.")
-    measurements: tuple[Name, ...] = Field((), description="Ids of the measurements behind the card.")
+    feature_class: Text = Field(default="", description="Sort of feature, such as token, context or output.")
+    contexts: tuple[Text, ...] = Field(default=(), description="Texts it is most active on, best first.")
+    promoted: tuple[Text, ...] = Field(default=(), description="Tokens whose logits it raises most, best first.")
+    measurements: tuple[Name, ...] = Field(default=(), description="Ids of the measurements behind the card.")
 
     @property
     def wording(self) -> str:
@@ -95,8 +95,8 @@ class HypothesisRecord(Record):
     kind: Literal["hypotheses"] = "hypotheses"
     statement: Text = Field(min_length=1, description="The hypothesis in words.")
     verdict: Verdict = Field(description="Outcome.")
-    question: Text = Field("", description="Question that the run was asked.")
-    measurements: tuple[Name, ...] = Field((), description="Ids of the measurements that decided it.")
+    question: Text = Field(default="", description="Question that the run was asked.")
+    measurements: tuple[Name, ...] = Field(default=(), description="Ids of the measurements that decided it.")
 
     @property
     def wording(self) -> str:
@@ -111,11 +111,11 @@ class ClaimRecord(Record):
     kind: Literal["claims"] = "claims"
     text: Text = Field(min_length=1, description="The claim in words.")
     verdict: Verdict = Field(description="What the judge said.")
-    effect: Number | None = Field(None, description="Share of the gap between clean and corrupted; none if unmeasured.")
-    interval: tuple[Number, Number] | None = Field(None, description="Lower and upper bound of the effect.")
-    question: Text = Field("", description="Question that the run was asked.")
-    where: Text = Field("", description="Site or circuit that the claim is about, such as `head.3.5`.")
-    measurements: tuple[Name, ...] = Field((), description="Ids of the measurements behind the claim.")
+    effect: Number | None = Field(default=None, description="Share of the gap between clean and corrupted; none if unmeasured.")
+    interval: tuple[Number, Number] | None = Field(default=None, description="Lower and upper bound of the effect.")
+    question: Text = Field(default="", description="Question that the run was asked.")
+    where: Text = Field(default="", description="Site or circuit that the claim is about, such as `head.3.5`.")
+    measurements: tuple[Name, ...] = Field(default=(), description="Ids of the measurements behind the claim.")
 
     @model_validator(mode="after")
     def _bounds_are_in_order(self) -> "ClaimRecord":

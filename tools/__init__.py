@@ -1,6 +1,7 @@
 """Instruments: each measures one thing on a subject and knows nothing of planners, memory or reports."""
 
 from ._base import (
+    NO_GAP,
     Frozen,
     Measurement,
     Progress,
@@ -20,6 +21,7 @@ from ._base import (
 from ._tasks import Row, TaskFamily, Template
 
 __all__ = [
+    "NO_GAP",
     "Frozen",
     "Measurement",
     "Progress",

@@ -24,6 +24,8 @@ Progress = Callable[[int, int, str], None]
 """Called with (done, total, what is being done)."""
 
 DISPLAY_ID_DIGITS = 8
+NO_GAP = "There is no effect to share out"
+"""How an instrument says that clean and corrupted answers do not differ: on a twin a finding, elsewhere a mistake."""
 
 
 def silent(done: int, total: int, what: str) -> None:

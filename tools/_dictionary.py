@@ -12,11 +12,10 @@ features are exact; `exact_targets` says which of the two holds.
 
 import hashlib
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import torch
 from einops import einsum
@@ -25,7 +24,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from ._base import Frozen, ToolError, canonical
-from ._subject import Subject, Tokens
+from ._subject import Subject
 
 Activation = Literal["relu", "topk", "jumprelu"]
 NEURONS, TRANSCODERS = "neurons", "transcoders"
@@ -46,6 +45,7 @@ class LayerStats(Frozen):
     n_tokens: int = Field(description="Held-out tokens behind these figures (count).")
 
 
+@runtime_checkable
 class FeatureLayer(Protocol):
     """One layer's features: how active each is, what it writes, and what it listens to."""
 
@@ -218,11 +218,11 @@ def neurons_of(subject: Subject) -> Dictionary:
     return Dictionary(NEURONS, subject.key.fingerprint, tuple(layers))
 
 
-def dictionary_path(subject: Subject, name: str) -> Path:
-    """Where the dictionary of that name, or at that path, is to be found.
+def dictionary_place(subject: Subject, name: str) -> Path:
+    """Where the dictionary of that name, or at that path, is or will be.
 
     Raises:
-        ToolError: neither a plain name nor a path to a safetensors file, or no such file.
+        ToolError: neither a plain name nor a path to a safetensors file.
     """
     if name.endswith(".safetensors"):
         path = Path(name)
@@ -231,12 +231,6 @@ def dictionary_path(subject: Subject, name: str) -> Path:
     else:
         raise ToolError(
             f"`{name}` names no dictionary.", mend="Give `neurons`, `transcoders`, or a path ending in .safetensors."
-        )
-    if not path.is_file():
-        raise ToolError(
-            f"{subject.name} has no dictionary `{name}`.",
-            mend=f"Train one with `vesalius dictionary train {subject.name} --texts FILE`, or use `{NEURONS}`, which "
-            "needs no training.",
         )
     return path
 
@@ -259,14 +253,3 @@ def require_same_weights(subject: Subject, dictionary: Dictionary) -> None:
             f"{subject.name} has ({subject.key.fingerprint[:8]}).",
             mend=f"Train it again with `vesalius dictionary train {subject.name} --texts FILE`.",
         )
-
-
-def read_acts(
-    subject: Subject, dictionary: Dictionary, tokens: Tokens, layers: Sequence[int]
-) -> list[Float[Tensor, "batch pos feature"]]:
-    """Activations of these layers' features, one tensor per layer; what stands on padding is zero."""
-    chosen = [dictionary.at(layer) for layer in layers]
-    run = subject.run(tokens, read=[one.reads for one in chosen])
-    places = torch.arange(tokens.ids.shape[1], device=subject.device)
-    real = places < torch.tensor(tokens.lengths, device=subject.device)[:, None]
-    return [one.acts(run.sites[one.reads]) * real[..., None] for one in chosen]

@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import tempfile
 from pathlib import Path
 from typing import Literal
@@ -19,7 +18,7 @@ from ._dictionary import (
     Dictionary,
     LayerStats,
     Transcoder,
-    dictionary_path,
+    dictionary_place,
     neurons_of,
     require_same_weights,
 )
@@ -51,7 +50,7 @@ def save_dictionary(dictionary: Dictionary, path: Path) -> None:
         assert (one.activation, one.k) == (first.activation, first.k), f"layer {one.layer} has another activation"
         threshold = {} if one.threshold is None else {"threshold": one.threshold}
         for part, tensor in ({name: getattr(one, name) for name in PARTS} | threshold).items():
-            tensors[f"{one.layer}.{part}"] = tensor.detach().cpu().contiguous()
+            tensors[f"{one.layer}.{part}"] = tensor.detach().cpu().contiguous().clone()
     header = Header(
         format=FORMAT,
         name=dictionary.name,
@@ -85,7 +84,7 @@ def load_dictionary(path: Path, device: torch.device | str = "cpu") -> Dictionar
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a dictionary
         layers = tuple(_layer(header, layer, tensors) for layer in header.layers)
     except (SafetensorError, ValidationError, ValueError, KeyError, OSError) as error:
-        raise ToolError(f"{path} holds no dictionary: {re.split(r'[\n]', str(error))[0]}.", mend=mend) from error
+        raise ToolError(f"{path} holds no dictionary: {str(error).splitlines()[0]}.", mend=mend) from error
     return Dictionary(header.name, header.trained_on, layers, header.stats)
 
 
@@ -98,6 +97,22 @@ def _layer(header: Header, layer: int, tensors: dict[str, torch.Tensor]) -> Tran
         raise ValueError(f"layer {layer}: the shape of {', '.join(wrong)} does not fit W_enc")
     threshold = tensors[f"{layer}.threshold"] if header.activation == "jumprelu" else None
     return Transcoder(layer, **parts, activation=header.activation, k=header.k, threshold=threshold)
+
+
+def dictionary_path(subject: Subject, name: str) -> Path:
+    """The file of the dictionary of that name, or at that path.
+
+    Raises:
+        ToolError: neither a plain name nor a path to a safetensors file, or no such file.
+    """
+    path = dictionary_place(subject, name)
+    if not path.is_file():
+        raise ToolError(
+            f"{subject.name} has no dictionary `{name}`.",
+            mend=f"Train one with `vesalius dictionary train {subject.name} --texts FILE`, or use `{NEURONS}`, which "
+            "needs no training.",
+        )
+    return path
 
 
 def dictionary_of(subject: Subject, name: str = "transcoders") -> Dictionary:

@@ -7,7 +7,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ._base import Frozen, ToolError
+from ._base import NO_GAP, Frozen, ToolError
 from ._positions import check_position, differing_positions, token_positions
 from ._subject import Subject, Tokens
 
@@ -104,7 +104,7 @@ class Patching:
         self.gap = (self.clean - self.corrupted).mean().item()
         if abs(self.gap) < SMALLEST_GAP:
             raise ToolError(
-                f"Clean and corrupted prompts differ by {self.gap:.1g} nats: there is no effect to share out.",
+                f"{NO_GAP}: clean and corrupted prompts differ by {self.gap:.1g} nats.",
                 mend="Choose counterfactuals that change the answer.",
             )
 

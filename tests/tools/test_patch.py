@@ -156,11 +156,11 @@ def test_moved_says_whether_the_foil_became_the_answer():
     best = subject.token_strings(subject.run(subject.tokenise(prompts)).last_logits.argmax(-1).tolist())
     other = next(i for i, top in enumerate(best) if top != best[0])
     changed = {"base": prompts[0], "corrupted": prompts[other], "answer": best[0], "foil": best[other]}
-    result = patch(subject, args(pairs=[changed], sites=("resid_post.2", "head.0.0")))
+    result = patch(subject, args(pairs=[changed], sites=("resid_post.2",), positions=("last", "0")))
     assert result.clean_correct == (True,)
     assert result.cells[0].answers_moved == (True,)
     assert result.cells[0].moved == 1.0
-    assert result.cells[1].answers_moved == (False,)
+    assert result.cells[1].answers_moved == (False,)  # nothing differs at `<bos>`
 
 
 @pytest.mark.parametrize(

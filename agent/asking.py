@@ -1,0 +1,97 @@
+"""From a question to a running investigation: loads the subject, opens the run's folder, ledger and memory."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..tools import ToolError
+from .planners.interface import ContrastPair
+from .planners.reading import read_question
+from .runs import RunFolder, RunInfo
+
+if TYPE_CHECKING:
+    from ..memory import Memory
+    from ..tools._subject import Subject
+    from .desk import Desk
+
+MemoryOpener = Callable[[], "Memory"]
+
+
+@dataclass(frozen=True)
+class Where:
+    """Where a run's things lie."""
+
+    home: Path
+    memory: str = ""
+    use_memory: bool = True
+
+    def opener(self) -> MemoryOpener | None:
+        """Opens the memory for as long as it is needed; none where it is not wanted."""
+        if not self.use_memory:
+            return None
+
+        def opened() -> "Memory":
+            from ..memory import Memory
+
+            return Memory(self.memory or self.home / "memory")
+
+        return opened
+
+
+def start_run(
+    where: Where, subject: "Subject", question: str, seed: int, device: str, pairs: tuple[ContrastPair, ...] = ()
+) -> RunFolder:
+    """A new run's folder, once it is known that the question can be read and put to the model.
+
+    Raises:
+        CannotRead: the question has no form that the planner reads.
+        ToolError: words that the model lacks, or an answer that its tokenizer splits.
+    """
+    task = read_question(question, pairs)
+    for prompt, answer in [(task.prompt, task.answer)] if task.kind == "why" else [(p.clean, p.answer) for p in pairs]:
+        subject.answer_token(prompt, answer)
+    for pair in pairs:
+        subject.answer_token(pair.corrupted, pair.foil)
+    info = RunInfo(
+        question=question,
+        model=subject.key.model,
+        device=device,
+        seed=seed,
+        pairs=tuple(pair.model_dump(mode="json") for pair in pairs),
+        created=datetime.now().astimezone().isoformat(timespec="milliseconds"),
+    )
+    return RunFolder.create(where.home, info)
+
+
+@contextmanager
+def desk_for(where: Where, subject: "Subject", folder: RunFolder) -> "Iterator[Desk]":
+    """The desk of a run, new or taken up again; its ledger is locked while it is open.
+
+    Raises:
+        LedgerError: another process works on this run, its ledger was tampered with, or the model has changed.
+    """
+    from .desk import Desk
+    from .ledger import Ledger
+    from .planners.protocol import ProtocolPlanner
+
+    info = folder.info
+    with Ledger(folder.ledger) as ledger:
+        begun = ledger.find("question")
+        if begun and begun.body["fingerprint"] != subject.key.fingerprint:
+            raise ToolError(
+                f"The weights of {subject.name} have changed since run {folder.name} began.",
+                mend="Restore them, or ask the question again: what was measured holds for the old weights alone.",
+            )
+        pairs = tuple(ContrastPair.model_validate(pair) for pair in info.pairs)
+        yield Desk(subject, ProtocolPlanner(info.seed), folder, ledger, where.opener(), info.seed, pairs)
+
+
+def ask(desk: "Desk", see: Callable[[dict[str, Any]], None]) -> None:
+    """Run the investigation to its end."""
+    from .investigation import investigate
+
+    for event in investigate(desk, desk.folder.info.question):
+        see(event)

@@ -1,0 +1,64 @@
+"""The bench where an investigation's experiments run: a subject and its twins, measured once each."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from ..tools import Measurement, SubjectKey, ToolError, get_tool, measurement_id
+from .runs import RunFolder
+
+if TYPE_CHECKING:
+    from ..tools._dictionary import Dictionary
+    from ..tools._subject import Subject
+
+Report = Callable[[int, int, str], None]
+
+
+class Bench:
+    """Runs tools on one subject and its twins, and never runs the same request twice."""
+
+    def __init__(self, subject: "Subject", folder: RunFolder) -> None:
+        self.subject, self.folder = subject, folder
+        self._twins: dict[int, Subject] = {}
+
+    def measure(
+        self, tool: str, args: dict[str, Any], twin_seed: int | None, progress: Report
+    ) -> tuple[Measurement, bool]:
+        """The measurement asked for, and whether it had been made before.
+
+        Raises:
+            ToolError: the tool cannot run as asked.
+        """
+        instrument = get_tool(tool)
+        parsed = instrument.parse(args)
+        wanted = self.id_of(tool, args, twin_seed)
+        kept = self.folder.kept(wanted)
+        if kept is not None:
+            return kept, True
+        measurement = instrument.measure(self._subject(twin_seed), parsed, progress)
+        assert measurement.id == wanted, f"{measurement.id} was measured where {wanted} was asked"
+        self.folder.keep(measurement)
+        return measurement, False
+
+    def id_of(self, tool: str, args: dict[str, Any], twin_seed: int | None) -> str:
+        """The id that a measurement will have, known before it runs."""
+        return measurement_id(tool, get_tool(tool).parse(args).model_dump(mode="json"), self._key(twin_seed))
+
+    def _key(self, twin_seed: int | None) -> SubjectKey:
+        return self.subject.key.model_copy(update={"reinit_seed": twin_seed})
+
+    def _subject(self, twin_seed: int | None) -> "Subject":
+        if twin_seed is None:
+            return self.subject
+        if twin_seed not in self._twins:
+            self._twins[twin_seed] = self.subject.twin(twin_seed)
+        return self._twins[twin_seed]
+
+
+def trained_dictionary(subject: "Subject") -> "Dictionary | None":
+    """The dictionary that came with the subject; none where there is none or it was trained on other weights."""
+    from ..tools._dictionary_file import dictionary_of
+
+    try:
+        return dictionary_of(subject)
+    except ToolError:
+        return None

@@ -1,0 +1,164 @@
+"""The command line: parse, call, print. Heavy imports wait until a command needs them, so that help is quick."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .failing import EXIT_PREMISE, reported
+
+app = typer.Typer(
+    name="vesalius",
+    help="Answers questions about language models by experiment.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+memory_app = typer.Typer(help="What earlier runs found.", no_args_is_help=True, rich_markup_mode=None)
+dictionary_app = typer.Typer(help="Sparse dictionaries of a model.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(memory_app, name="memory")
+app.add_typer(dictionary_app, name="dictionary")
+
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on standard output, all else on standard error.")]
+Model = Annotated[str | None, typer.Option(help="Reference name, folder, or hub id.")]
+Home = Annotated[Path | None, typer.Option(help="Folder of runs and memory.")]
+Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.")]
+Download = Annotated[
+    bool, typer.Option("--download", help="Allow fetching a hub id; otherwise only the cache is read.")
+]
+
+
+@app.command()
+def ask(
+    question: Annotated[str, typer.Argument(help="The question; leave it out with --resume.")] = "",
+    model: Model = None,
+    pairs: Annotated[Path | None, typer.Option(help="Contrast pairs (JSON or CSV) for a `where` question.")] = None,
+    resume: Annotated[str, typer.Option(help="Go on with a stopped run: its name, folder, or `last`.")] = "",
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed of everything random.")] = None,
+    home: Home = None,
+    device: Device = None,
+    no_memory: Annotated[bool, typer.Option("--no-memory", help="Neither read nor write the memory.")] = False,
+    download: Download = False,
+    as_json: AsJson = False,
+) -> None:
+    """Answer a question by experiment, with a report in which every number can be measured again."""
+    with reported(as_json):
+        from .commands.asking import ask_command
+        from .settings import read_settings
+
+        settings = read_settings(model=model, home=home, device=device, seed=seed)
+        report = ask_command(settings, question, pairs, resume, not no_memory, download, as_json)
+    if report.premise.holds is False:
+        raise typer.Exit(EXIT_PREMISE)
+
+
+@app.command()
+def verify(
+    run: Annotated[str, typer.Argument(help="Name or folder of a run, a report.json, or `last`.")] = "last",
+    home: Home = None,
+    download: Download = False,
+    as_json: AsJson = False,
+) -> None:
+    """Measure every number of a report again: reproduced, drifted, or not reproducible."""
+    with reported(as_json):
+        from .commands.verifying import verify_command
+        from .settings import read_settings
+
+        status = verify_command(read_settings(home=home), run, download, as_json)
+    raise typer.Exit(status)
+
+
+@app.command()
+def models(as_json: AsJson = False) -> None:
+    """List the reference models that ship with the package, and what they were trained on."""
+    with reported(as_json):
+        from .commands.listing import models_command
+
+        models_command(as_json)
+
+
+@app.command()
+def tools(as_json: AsJson = False) -> None:
+    """List the instruments."""
+    with reported(as_json):
+        from .commands.listing import tools_command
+
+        tools_command(as_json)
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})
+def run(
+    context: typer.Context,
+    tool: Annotated[str, typer.Argument(help="Name of an instrument; see `vesalius tools`.")],
+) -> None:
+    """Run one instrument: `vesalius run TOOL --help` lists its arguments."""
+    with reported("--json" in context.args):
+        from .commands.running import run_command
+        from .settings import read_settings
+
+        run_command(read_settings(), tool, context.args)
+
+
+@memory_app.command("search")
+def memory_search(
+    text: Annotated[str, typer.Argument(help="What to look for, by meaning.")],
+    kind: Annotated[str | None, typer.Option(help="feature_cards, hypotheses or claims.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="Hits (count).")] = 10,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Search what earlier runs found, by meaning."""
+    with reported(as_json):
+        from .commands.remembering import search_command
+        from .settings import read_settings
+
+        search_command(read_settings(home=home), text, kind, limit, as_json)
+
+
+@dictionary_app.command("train")
+def dictionary_train(
+    model: Annotated[str, typer.Argument(help="Folder of a model.")],
+    texts: Annotated[Path, typer.Option(help="Text to train on: JSON list, {'texts': […]}, or one text per line.")],
+    out: Annotated[Path | None, typer.Option(help="File to write; default: the model folder's dictionaries/.")] = None,
+    features: Annotated[int, typer.Option(min=8, help="Features per layer (count).")] = 512,
+    active: Annotated[int, typer.Option(min=1, help="Features active per token (count).")] = 16,
+    steps: Annotated[int, typer.Option(min=1, help="Training steps per layer (count).")] = 2000,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of initialisation and batches.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Train per-layer transcoders for a model, minutes on two cores for small ones."""
+    with reported(as_json):
+        from .commands.training import train_command
+
+        train_command(model, texts, out, features, active, steps, seed, as_json)
+
+
+@app.command("eval")
+def evaluate(
+    name: Annotated[str, typer.Argument(help="Benchmark; leave it out to list them.")] = "",
+    seed: Annotated[int, typer.Option(min=0, help="Seed.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Measure this system itself: metric, value, interval, n, target, and whether it was met."""
+    with reported(as_json):
+        from .commands.evaluating import eval_command
+
+        met = eval_command(name, seed, as_json)
+    raise typer.Exit(0 if met else 1)
+
+
+@app.command()
+def doctor(home: Home = None, as_json: AsJson = False) -> None:
+    """Say what is installed, which device is used, whether a planner endpoint answers, and the mend for each lack."""
+    with reported(as_json):
+        from .commands.doctor import doctor_command
+        from .settings import read_settings
+
+        healthy = doctor_command(read_settings(home=home), as_json)
+    raise typer.Exit(0 if healthy else 1)
+
+
+def main() -> None:
+    """Entry point."""
+    app()

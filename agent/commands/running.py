@@ -1,0 +1,81 @@
+"""`vesalius run TOOL`: any instrument from the command line, its options made from its own argument model."""
+
+import json
+import sys
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from typing import Any, NoReturn
+
+from ...tools import Tool, ToolError, get_tool
+from ..settings import Settings
+from .output import print_json
+
+
+class _Parser(ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise ToolError(f"{message}.", mend=f"See `{self.prog} --help`.")
+
+
+def run_command(settings: Settings, name: str, arguments: list[str]) -> None:
+    """Run one instrument and print its measurement."""
+    tool = get_tool(name)
+    given = _parser(tool, settings).parse_args(arguments)
+    raw = {
+        field: _value(getattr(given, field))
+        for field in tool.args_model.model_fields
+        if getattr(given, field) is not None
+    }
+    if given.args:
+        raw = {**_object(given.args), **raw}
+    args = tool.parse(raw)  # before the model is loaded
+    from ...tools._subject import load_subject
+
+    subject = load_subject(given.model, device=given.device)
+
+    def progress(done: int, total: int, what: str) -> None:
+        if sys.stderr.isatty():
+            sys.stderr.write(f"\r{done}/{total} {what}\x1b[K")
+
+    measurement = tool.measure(subject, args, progress)
+    if sys.stderr.isatty():
+        sys.stderr.write("\r\x1b[K")
+    print_json(measurement.model_dump(mode="json"))
+
+
+def _parser(tool: Tool[Any, Any], settings: Settings) -> ArgumentParser:
+    parser = _Parser(
+        prog=f"vesalius run {tool.name}",
+        description=tool.description,
+        formatter_class=RawDescriptionHelpFormatter,
+        epilog="Lists and objects are given as JSON. The measurement is printed as JSON.",
+    )
+    parser.add_argument("--model", default=settings.model, help="reference name, folder, or hub id")
+    parser.add_argument("--device", default=settings.device, help="auto, cpu, cuda or mps")
+    parser.add_argument("--args", default="", help="all arguments as one JSON object; options override it")
+    parser.add_argument("--json", action="store_true", help="the default; accepted everywhere for scripts")
+    for field, info in tool.args_model.model_fields.items():
+        default = "required" if info.is_required() else f"default {json.dumps(_plain(info.get_default()))}"
+        help_text = f"{info.description} ({default})".replace("%", "%%")
+        parser.add_argument(f"--{field.replace('_', '-')}", dest=field, default=None, help=help_text)
+    return parser
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _value(text: str) -> Any:
+    """JSON where it is JSON, else the text itself."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text
+
+
+def _object(text: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ToolError(f"`--args` is no JSON: {error}.", mend='Pass an object such as \'{"prompt": "…"}\'.') from error
+    if not isinstance(value, dict):
+        raise ToolError("`--args` is no JSON object.", mend='Pass an object such as \'{"prompt": "…"}\'.')
+    return value

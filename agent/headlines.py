@@ -1,0 +1,131 @@
+"""One line per measurement: what it found, in words, with every figure a reference to it."""
+
+from collections.abc import Callable
+from typing import Any
+
+from ..tools import Measurement
+from .planners._plain import name, number, say, share
+from .report.schema import Sentence
+
+Headline = Callable[[Measurement], Sentence]
+
+
+def headline(measurement: Measurement) -> Sentence:
+    """What a measurement found, in one sentence."""
+    write = _BY_TOOL.get(measurement.tool)
+    return write(measurement) if write else say(f"Measured with {name(measurement.tool)}; see its result.")
+
+
+def _next_token(m: Measurement) -> Sentence:
+    answers = m.result["answers"]
+    if m.result["accuracy"] is not None and len(answers) > 1:
+        return say(
+            "The model answers", share(m.id, "accuracy"), "of", number(m.id, "n_prompts", "d"), "prompts as expected."
+        )
+    top = name(answers[0]["top"][0][0].strip())
+    return say(f"The most likely answer is {top}, with probability", number(m.id, "answers.0.top.0.1") + ".")
+
+
+def _patch(m: Measurement) -> Sentence:
+    cells: list[dict[str, Any]] = m.result["cells"]
+    best = max(range(len(cells)), key=lambda i: cells[i]["effect"])
+    place = f"{name(cells[best]['site'])} at {name(cells[best]['position'])}"
+    if len(cells) == 1:
+        return say(
+            f"{place} moves",
+            share(m.id, "cells.0.moved"),
+            "of the answers, effect",
+            number(m.id, "cells.0.effect") + ".",
+        )
+    return say(
+        f"Of {len_words(len(cells))} places the largest effect is",
+        number(m.id, f"cells.{best}.effect"),
+        f"at {place} (answers moved:",
+        share(m.id, f"cells.{best}.moved") + ").",
+    )
+
+
+def _substitutions(m: Measurement) -> Sentence:
+    changed = [s for s in m.result["substitutions"] if not s["keeps"]]
+    words = ", ".join(dict.fromkeys(name(s["word"]) for s in changed))
+    if not changed:
+        return say("No replacement of a word changes the answer.")
+    return say(f"Replacing these words can change the answer: {words}.")
+
+
+def _logit_lens(m: Measurement) -> Sentence:
+    layers = m.result["prompts"][0]["layers"]
+    if not layers[0]["tracked"]:
+        return say("The most likely tokens were read through the layers.")
+    word = name(layers[0]["tracked"][0]["word"])
+    first = next((i for i, layer in enumerate(layers) if layer["tracked"][0]["rank"] == 1), None)
+    last = len(layers) - 1
+    final = number(m.id, f"prompts.0.layers.{last}.tracked.0.probability")
+    if first is None:
+        return say(f"{word} is the lens's first choice at no layer; its probability ends at", final + ".")
+    return say(f"{word} is the lens's first choice from {name(layers[first]['site'])} on, and ends at", final + ".")
+
+
+def _feature_activations(m: Measurement) -> Sentence:
+    features = sorted(m.result["features"], key=lambda f: -abs(f["peak"]))[:3]
+    shown = ", ".join(name(f"{f['layer']}/{f['feature']} at {f['peak_token'].strip()}") for f in features)
+    return say(f"Strongest on the prompt: {shown}.")
+
+
+def _describe_feature(m: Measurement) -> Sentence:
+    contexts = m.result["contexts"]
+    if not contexts:
+        return say("The feature fires on none of the texts.")
+    peaks = dict.fromkeys(c["tokens"][c["peak"]].strip() for c in contexts)
+    promoted = ", ".join(name(t["token"].strip()) for t in m.result["promoted"][:3])
+    return say(f"It fires most at {', '.join(map(name, list(peaks)[:3]))}, and directly promotes {promoted}.")
+
+
+def _feature_contrast(m: Measurement) -> Sentence:
+    return say(
+        "With the word in place and not with another it fires in",
+        share(m.id, "cells.0.moved"),
+        "of pairs, effect",
+        number(m.id, "cells.0.effect") + ".",
+    )
+
+
+def _steer(m: Measurement) -> Sentence:
+    points = m.result["points"]
+    best = max(range(len(points)), key=lambda i: sum(points[i]["answered"]))
+    return say(
+        "At strength",
+        number(m.id, f"points.{best}.strength", "g"),
+        "the logit difference moves by",
+        number(m.id, f"points.{best}.effect", ".1f"),
+        "nats, and the perplexity of neutral text is multiplied by",
+        number(m.id, f"points.{best}.perplexity_ratio") + ".",
+    )
+
+
+def _attribution_graph(m: Measurement) -> Sentence:
+    return say(
+        "The graph explains",
+        share(m.id, "replacement_score"),
+        "of the influence by features (replacement) and",
+        share(m.id, "completeness_score"),
+        "of their inputs (completeness).",
+    )
+
+
+def len_words(n: int) -> str:
+    """A small count in words, so that prose stays free of digits that no measurement made."""
+    return "several" if n < 10 else "dozens of" if n < 100 else "hundreds of" if n < 1000 else "many"
+
+
+_BY_TOOL: dict[str, Headline] = {
+    "attribution_graph": _attribution_graph,
+    "describe_feature": _describe_feature,
+    "feature_activations": _feature_activations,
+    "feature_contrast": _feature_contrast,
+    "logit_lens": _logit_lens,
+    "next_token": _next_token,
+    "patch": _patch,
+    "steer": _steer,
+    "substitutions": _substitutions,
+}

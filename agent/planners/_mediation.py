@@ -1,0 +1,251 @@
+"""Where an answer is carried: the experiments that look for it, and the predictions that test what they saw.
+
+Works on any pool of prompt pairs. Exploration patches every stream site, component and head on discovery pairs; from
+what it sees, a handful of predictions is made about held-out pairs, each at one place. Where task data name a variable
+between entity and answer, the variable's class means are exchanged as well: the test that tells "the model works out
+the state" from "the model carries the city along".
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from ...tools import Measurement
+from .._evidence import Arm, Hypothesis, Prediction
+from ._pairs import Pool
+from .interface import Experiment, Proposal, SubjectCard, View
+
+CARRIES = 0.5  # share of the gap, or of answers, from which a site is said to carry the answer
+WORTH_A_TEST = 0.15  # share of the gap from which a single component is worth a prediction
+GONE = 0.05  # share of the gap below which a class mean does nothing: the judge's own smallest effect
+RANDOM_DRAWS = 20
+TWIN = "re-initialised"
+
+
+def stream_sites(card: SubjectCard) -> tuple[str, ...]:
+    """The residual stream from the embedding to the end, in order."""
+    return ("resid_pre.0", *(f"resid_post.{layer}" for layer in range(card.n_layers)))
+
+
+def explorations(pool: Pool, card: SubjectCard) -> Iterator[Experiment]:
+    """Patch everything once on discovery pairs."""
+    places = [p for p in (pool.entity_position, "last") if p]
+    components = [f"{kind}.{layer}" for layer in range(card.n_layers) for kind in ("attn_out", "mlp_out")]
+    heads = [f"head.{layer}.{head}" for layer in range(card.n_layers) for head in range(card.n_heads)]
+    stream = list(stream_sites(card))
+    yield _sweep("stream", pool.discovery.swap, stream, places, "where in the residual stream the answer is carried")
+    yield _sweep(
+        "components", pool.discovery.swap, components, places, "which attention and MLP blocks move the answer"
+    )
+    yield _sweep("heads", pool.discovery.swap, heads, ["last"], "which heads bring the answer to the last token")
+    if pool.reference:
+        why = f"where the {pool.mediator} stands, whatever the {pool.entity}"
+        yield _sweep("variable", pool.discovery.swap, stream, ["entity"], why, reference=pool.reference)
+    if pool.reference_one_hop:
+        why = f"whether prompts that ask only the {pool.mediator} hold it in the same form"
+        yield _sweep("variable one-hop", pool.discovery.swap, stream, ["entity"], why, reference=pool.reference_one_hop)
+
+
+def _sweep(
+    key: str, pairs: Sequence[Any], sites: list[str], places: list[str], why: str, reference: Sequence[Any] = ()
+) -> Experiment:
+    args: dict[str, Any] = {"pairs": list(pairs), "sites": sites, "positions": places}
+    if reference:
+        args |= {"value": "class_mean", "reference": list(reference)}
+    return Experiment(key=key, tool="patch", args=args, why=why)
+
+
+class Cells:
+    """A sweep's cells by place."""
+
+    def __init__(self, sweep: Measurement | None) -> None:
+        cells = sweep.result["cells"] if sweep else []
+        self._by_place = {(cell["site"], cell["position"]): cell for cell in cells}
+
+    def at(self, position: str, sites: Sequence[str]) -> list[tuple[str, dict[str, Any]]]:
+        found = [(site, self._by_place.get((site, position))) for site in sites]
+        return [(site, cell) for site, cell in found if cell is not None]
+
+    def best(self, position: str, kinds: tuple[str, ...]) -> tuple[str, dict[str, Any]] | None:
+        here = [(s, c) for (s, p), c in self._by_place.items() if p == position and s.split(".")[0] in kinds]
+        return max(here, key=lambda entry: entry[1]["effect"], default=None)
+
+
+def proposals(pool: Pool, view: View) -> tuple[Proposal, ...]:
+    """Predictions about held-out pairs, from what the sweeps showed on discovery pairs."""
+    drafts = [*_variable(pool, view), *_carriers(pool, view), *_components(pool, view)]
+    return tuple(draft.numbered(i) for i, draft in enumerate(drafts, start=1))
+
+
+class Draft:
+    """A prediction before it has a number."""
+
+    def __init__(
+        self,
+        pool: Pool,
+        kind: str,
+        site: str,
+        position: str,
+        statement: str,
+        refuted_if: str,
+        arms: Sequence[tuple[str, Sequence[Any], Sequence[Any]]],
+        expected: float,
+        alternatives: Sequence[str],
+        direction: str = "positive",
+    ) -> None:
+        self.pool, self.kind, self.site, self.position = pool, kind, site, position
+        self.statement, self.refuted_if, self.alternatives = statement, refuted_if, tuple(alternatives)
+        self.arms, self.expected, self.direction = [arm for arm in arms if arm[1]], expected, direction
+
+    def numbered(self, number: int) -> Proposal:
+        """The proposal under its number in this investigation."""
+        hypothesis = Hypothesis(
+            id=f"h{number}",
+            statement=self.statement,
+            kind=self.kind,  # pyright: ignore[reportArgumentType]
+            alternatives=self.alternatives,
+            refuted_if=self.refuted_if,
+        )
+        first = self.arms[0]
+        shuffled = self._arm("shuffled labels", first, random_draws=0, shuffle_labels=True) if first[2] else None
+        prediction = Prediction(
+            id=f"p{number}",
+            hypothesis=hypothesis.id,
+            kind=self.kind,  # pyright: ignore[reportArgumentType]
+            direction=self.direction,  # pyright: ignore[reportArgumentType]
+            expected=self.expected if self.direction == "positive" else None,
+            arms=tuple(self._arm(arm[0], arm, random_draws=RANDOM_DRAWS) for arm in self.arms),
+            twin_arms=tuple(self._arm(f"{TWIN}, {arm[0]}", arm, random_draws=0) for arm in self.arms),
+            shuffled_arm=shuffled if self.kind == "variable" else None,
+            chance=1 / max(2, self.pool.classes) if self.pool.classes else 0.5,
+            holds_out_entities=self.pool.holds_out_entities,
+            holds_out_template=self.pool.holds_out_template,
+        )
+        return Proposal(hypothesis=hypothesis, prediction=prediction)
+
+    def _arm(self, label: str, arm: tuple[str, Sequence[Any], Sequence[Any]], **more: Any) -> Arm:
+        family, pairs, reference = arm
+        args: dict[str, Any] = {"pairs": list(pairs), "sites": [self.site], "positions": [self.position], **more}
+        if reference:
+            args |= {"value": "class_mean", "reference": list(reference)}
+        return Arm(label=label, counterfactual_family=family, tool="patch", args=args)
+
+
+def _variable(pool: Pool, view: View) -> Iterator[Draft]:
+    """The mediator stands at the entity's token from one site to another, and neither before nor after."""
+    sites = stream_sites(view.card)
+    cells = Cells(view.results.get("variable")).at("entity", sites)
+    holding = [i for i, (_, cell) in enumerate(cells) if cell["moved"] >= CARRIES]
+    if not holding:
+        return
+    first, last = holding[0], holding[-1]
+    held_out = pool.confirmation.swap
+    arms = [
+        ("class means of the same question", held_out, pool.reference),
+        (f"class means of prompts that ask the {pool.mediator}", held_out, pool.reference_one_hop),
+    ]
+    for i in dict.fromkeys((first, last)):
+        site, cell = cells[i]
+        yield Draft(
+            pool,
+            "variable",
+            site,
+            "entity",
+            f"At {pool.place}, `{site}` holds the {pool.mediator}: exchanging what the "
+            f"{pool.entity} tokens of a {pool.mediator} have in common moves the answer to the other "
+            f"{pool.mediator}'s {pool.answer}.",
+            "the exchange moves no more than the region of no interest, or shuffled labels do as well",
+            arms,
+            cell["effect"],
+            (
+                f"the {pool.answer} is read straight off the {pool.entity}, with no {pool.mediator} in between",
+                f"the site carries the {pool.entity} itself, not its {pool.mediator}",
+            ),
+        )
+    outside = [i for i in (first - 1, last + 1) if 0 <= i < len(cells) and abs(cells[i][1]["effect"]) <= GONE]
+    for i in outside:
+        site, cell = cells[i]
+        when = "does not yet hold" if i < first else "no longer passes on"
+        yield Draft(
+            pool,
+            "absence",
+            site,
+            "entity",
+            f"At {pool.place}, `{site}` {when} the {pool.mediator}: the same exchange does nothing there.",
+            "the exchange moves the answer by more than the region of no interest",
+            arms,
+            cell["effect"],
+            (f"the {pool.mediator} is there in a form that class means do not show",),
+            direction="none",
+        )
+
+
+def _carriers(pool: Pool, view: View) -> Iterator[Draft]:
+    """Until where the entity's token carries the answer, and from where the last token does."""
+    sites, cells, split = stream_sites(view.card), Cells(view.results.get("stream")), pool.confirmation
+    here = cells.at(pool.entity_position, sites) if pool.entity_position else []
+    # The first and the last site are left out: there the patch is the other prompt, or the answer, by construction.
+    carrying = [(site, cell) for site, cell in here[1:] if cell["effect"] >= CARRIES]
+    if carrying and pool.entity_position:
+        site, cell = carrying[-1]
+        second = (
+            (f"values from prompts that ask the {pool.mediator}", split.one_hop)
+            if split.one_hop
+            else (f"values from {pool.other_name}", split.other)
+        )
+        yield _carrier(pool, site, pool.entity_position, cell, second, "still carries")
+    arrived = [(site, cell) for site, cell in cells.at("last", sites[:-1]) if cell["effect"] >= CARRIES]
+    if arrived:
+        site, cell = arrived[0]
+        second = (f"values from {pool.other_name}", split.other)
+        yield _carrier(pool, site, "last", cell, second, "carries")
+
+
+def _carrier(
+    pool: Pool, site: str, position: str, cell: dict[str, Any], second: tuple[str, Sequence[Any]], verb: str
+) -> Draft:
+    place = "the last token" if position == "last" else pool.place
+    return Draft(
+        pool,
+        "mediation",
+        site,
+        position,
+        f"At {place}, `{site}` {verb} what decides the {pool.answer}: taking its value from another prompt moves the "
+        f"answer to that prompt's.",
+        "the patch moves no more than the region of no interest",
+        [("values from the swapped prompt", pool.confirmation.swap, ()), (*second, ())],
+        cell["effect"],
+        ("the answer is carried at another token by then",),
+    )
+
+
+def _components(pool: Pool, view: View) -> Iterator[Draft]:
+    """The block at the entity's token and the block and head at the last token that move the answer most."""
+    blocks, heads = Cells(view.results.get("components")), Cells(view.results.get("heads"))
+    wanted = [
+        (blocks, "last", ("attn_out",), pool.confirmation.other),
+        (heads, "last", ("head",), pool.confirmation.other),
+    ]
+    if pool.entity_position:
+        second = pool.confirmation.one_hop or pool.confirmation.other
+        wanted.insert(0, (blocks, pool.entity_position, ("mlp_out",), second))
+    for cells, position, kinds, second in wanted:
+        best = cells.best(position, kinds)
+        if best is None or best[1]["effect"] < WORTH_A_TEST:
+            continue
+        site, cell = best
+        place = "the last token" if position == "last" else pool.place
+        yield Draft(
+            pool,
+            "mediation",
+            site,
+            position,
+            f"`{site}` at {place} is part of the path: taking its output from another prompt moves the answer "
+            f"towards that prompt's.",
+            "the patch moves no more than the region of no interest",
+            [
+                ("values from the swapped prompt", pool.confirmation.swap, ()),
+                ("values from another wording", second, ()),
+            ],
+            cell["effect"],
+            ("another component carries it and this one only correlates",),
+        )

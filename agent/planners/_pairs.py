@@ -1,0 +1,224 @@
+"""Prompt pairs for discovery and for confirmation, kept apart before anything is measured.
+
+Two ways to the same pool: from task data that came with the model (entities and templates with a held-out split), or
+from contrast pairs (found by replacing words, or given by the user), split by cluster.
+"""
+
+import random
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import Field
+
+from ...tools import Frozen, Row, TaskFamily, Template
+from .interface import ContrastPair
+
+PairArgs = dict[str, Any]  # fields of the patch tool's `Pair`
+
+DISCOVERY_PAIRS = 24
+CONFIRMATION_PAIRS = 40
+REFERENCE_PER_CLASS = 8
+
+
+class Split(Frozen):
+    """Pairs of one phase, by counterfactual family."""
+
+    swap: tuple[PairArgs, ...] = Field(description="The entity swapped in the same prompt.")
+    other: tuple[PairArgs, ...] = Field(
+        default=(), description="The same pairs, values taken from a differently worded prompt."
+    )
+    one_hop: tuple[PairArgs, ...] = Field(
+        default=(), description="The same pairs, values from a prompt that asks the mediator."
+    )
+
+
+class Pool(Frozen):
+    """All pairs of an investigation."""
+
+    entity: str = Field(description="What is swapped, in a word.")
+    place: str = Field(description="Where it stands, in words.")
+    mediator: str | None = Field(description="What lies between entity and answer; none where nothing is known.")
+    answer: str = Field(description="What is answered, in words.")
+    discovery: Split
+    confirmation: Split
+    reference: tuple[PairArgs, ...] = Field(
+        default=(), description="Labelled prompts of the discovery split: same question."
+    )
+    reference_one_hop: tuple[PairArgs, ...] = Field(
+        default=(), description="Labelled prompts that ask the mediator itself."
+    )
+    classes: int = Field(default=0, description="Values that the mediator can take (count).")
+    entity_position: str | None = Field(description="Position of the swapped words; none where they cannot be aligned.")
+    other_name: str = Field(default="other wording", description="What the family `other` is, in words.")
+    holds_out_entities: bool
+    holds_out_template: bool
+
+
+def pool_from_task(families: Sequence[TaskFamily], family: TaskFamily, template: Template, seed: int) -> Pool:
+    """Pairs from task data: discovery on training entities, confirmation on held-out entities and templates."""
+    mine = [template, *(t for t in family.templates if t.id != template.id)]
+    # The question's own template leads discovery; confirmation gets templates that discovery never sees.
+    seen, unseen = (mine[:2], mine[2:]) if len(mine) > 2 else (mine[:1], mine[1:])
+    train = [row for row in family.rows if row.split == "train"]
+    held_out = [row for row in family.rows if row.split == "held_out"]
+    mediator = family.mediators[0] if family.mediators else None
+    one_hop = next((f for f in families if mediator and f.entity == family.entity and f.answer == mediator), None)
+    rng = random.Random(seed)
+    return Pool(
+        entity=family.entity,
+        place=f"the {family.entity}'s token",
+        mediator=mediator,
+        answer=family.answer,
+        discovery=_split(family, seen, train, one_hop, DISCOVERY_PAIRS, rng),
+        confirmation=_split(family, unseen or seen, held_out or train, one_hop, CONFIRMATION_PAIRS, rng),
+        reference=_reference(family, seen, train, mediator, rng) if mediator else (),
+        reference_one_hop=_reference(one_hop, one_hop.templates, train, mediator, rng) if one_hop and mediator else (),
+        classes=len({row.slots[mediator] for row in train}) if mediator else 0,
+        entity_position="entity",
+        holds_out_entities=bool(held_out),
+        holds_out_template=bool(unseen),
+    )
+
+
+def _split(
+    family: TaskFamily,
+    templates: Sequence[Template],
+    rows: Sequence[Row],
+    one_hop: TaskFamily | None,
+    n_pairs: int,
+    rng: random.Random,
+) -> Split:
+    mediator = family.mediators[0] if family.mediators else family.answer
+    drawn = [rows[i % len(rows)] for i in range(n_pairs)] if len(rows) < n_pairs else rng.sample(list(rows), n_pairs)
+    swap: list[PairArgs] = []
+    other: list[PairArgs] = []
+    hop: list[PairArgs] = []
+    for i, row in enumerate(drawn):
+        counter = _counterfactual(family, row, rows, rng)
+        template = templates[i % len(templates)]
+        elsewhere = _other_wording(family, templates, template, i)
+        pair: PairArgs = {
+            "base": template.fill(row.slots),
+            "corrupted": template.fill(counter),
+            "answer": row.slots[family.answer],
+            "foil": counter[family.answer],
+            "base_entity": row.slots[family.entity],
+            "source_entity": counter[family.entity],
+            "base_label": row.slots[mediator],
+            "source_label": counter[mediator],
+            "cluster": row.slots[family.entity],
+        }
+        swap.append(pair)
+        if elsewhere:
+            other.append({**pair, "source": elsewhere.fill(counter)})
+        if one_hop:
+            asking = one_hop.templates[i % len(one_hop.templates)]
+            hop.append({**pair, "source": asking.fill(counter)})
+    return Split(swap=tuple(swap), other=tuple(other), one_hop=tuple(hop))
+
+
+def _other_wording(family: TaskFamily, templates: Sequence[Template], template: Template, turn: int) -> Template | None:
+    """Another template to take values from, of the same phase where it has one; none in a family of one."""
+    here = [t for t in templates if t.id != template.id]
+    choices = here or [t for t in family.templates if t.id != template.id]
+    return choices[turn % len(choices)] if choices else None
+
+
+def _counterfactual(family: TaskFamily, row: Row, rows: Sequence[Row], rng: random.Random) -> dict[str, str]:
+    """Another row with another answer; slots that are neither entity, mediator nor answer stay as they are."""
+    swapped = {family.entity, family.answer, *family.mediators}
+    choices = [r for r in rows if r.slots[family.answer] != row.slots[family.answer]]
+    if not choices:
+        raise ValueError(f"family {family.name} has one answer only: nothing can be swapped")
+    chosen = rng.choice(choices)
+    return {name: chosen.slots[name] if name in swapped else value for name, value in row.slots.items()}
+
+
+def _reference(
+    family: TaskFamily, templates: Sequence[Template], rows: Sequence[Row], mediator: str, rng: random.Random
+) -> tuple[PairArgs, ...]:
+    by_class: dict[str, list[Row]] = {}
+    for row in rows:
+        by_class.setdefault(row.slots[mediator], []).append(row)
+    drawn = [
+        row for members in by_class.values() for row in rng.sample(members, min(len(members), REFERENCE_PER_CLASS))
+    ]
+    return tuple(
+        {
+            "prompt": templates[i % len(templates)].fill(row.slots),
+            "entity": row.slots[family.entity],
+            "label": row.slots[mediator],
+        }
+        for i, row in enumerate(drawn)
+    )
+
+
+def pool_from_pairs(
+    pairs: Sequence[ContrastPair], replacements: Sequence[str] | None, place: str, answer: str, aligned: bool, seed: int
+) -> Pool:
+    """Pairs split by cluster into discovery and confirmation; the second family is each pair the other way round.
+
+    Where replacements are known, they are split too, and pairs that cross the two splits are left out.
+
+    Args:
+        pairs: contrast pairs that the model answers as said.
+        replacements: per pair, what was put in place of the prompt's own word; none where unknown.
+        place: where the pairs differ, in words.
+        answer: what is answered, in words.
+        aligned: whether prompt and counterfactual have equally many tokens in every pair.
+        seed: seed of the split.
+    """
+    rng = random.Random(seed)
+    seen_clusters = _some({pair.cluster for pair in pairs}, rng)
+    seen_replacements = _some(set(replacements or ()), rng)
+    splits_replacements = len(set(replacements or ())) > 1
+    named = list(zip(pairs, replacements or [""] * len(pairs), strict=True))
+
+    def split(discovery: bool) -> Split:
+        mine = [
+            pair
+            for pair, new in named
+            if (pair.cluster in seen_clusters) is discovery
+            and (not splits_replacements or (new in seen_replacements) is discovery)
+        ]
+        return Split(swap=tuple(map(_forward, mine)), other=tuple(map(_reverse, mine)))
+
+    return Pool(
+        entity="prompt",
+        place=place,
+        mediator=None,
+        answer=answer,
+        discovery=split(True),
+        confirmation=split(False),
+        entity_position="differs" if aligned else None,
+        other_name="the pair the other way round",
+        holds_out_entities=splits_replacements or replacements is None,
+        holds_out_template=False,  # contexts of one prompt, or pairs of one kind, are no new template
+    )
+
+
+def _some(values: set[str], rng: random.Random) -> set[str]:
+    """A third of the values, at least one: confirmation needs more clusters than discovery."""
+    drawn = sorted(values)
+    rng.shuffle(drawn)
+    return set(drawn[: max(1, len(drawn) // 3)])
+
+
+def _forward(pair: ContrastPair) -> PairArgs:
+    return {
+        "base": pair.clean,
+        "corrupted": pair.corrupted,
+        "answer": pair.answer,
+        "foil": pair.foil,
+        "cluster": pair.cluster,
+    }
+
+
+def _reverse(pair: ContrastPair) -> PairArgs:
+    return {
+        "base": pair.corrupted,
+        "corrupted": pair.clean,
+        "answer": pair.foil,
+        "foil": pair.answer,
+        "cluster": pair.cluster,
+    }

@@ -1,0 +1,200 @@
+"""The protocol planner's sentences: what was claimed, what was not, what prompting alone would have told.
+
+Every figure is a reference that the report fills in; a digit typed here would be refused.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from .._samples import arm_key
+from ..headlines import headline
+from ..report.schema import Sentence
+from . import _feature_question
+from ._pairs import Pool
+from ._plain import name, number, say, share
+from .interface import JudgedClaim, View, Words
+
+
+class Wording:
+    """Words for one judged investigation."""
+
+    def __init__(self, view: View, claims: tuple[JudgedClaim, ...], pool: Pool | None, premise: bool | None) -> None:
+        self.view, self.claims, self.pool, self.premise_holds = view, claims, pool, premise
+
+    def words(self) -> Words:
+        """Everything the report says in prose."""
+        return Words(
+            premise_holds=self.premise_holds,
+            premise=self._premise(),
+            answer=tuple(self._answer()),
+            claims={claim.id: self._claim(claim) for claim in self.claims},
+            black_box=tuple(self._black_box()),
+            not_found=tuple(self._not_found()),
+        )
+
+    def _premise(self) -> Sentence:
+        task = self.view.task
+        asked = self.view.results.get("premise")
+        if task.kind == "feature":
+            return say(f"Feature {name(task.feature)} was read on the model's own texts.")
+        if asked is None:
+            return say("The model could not be asked:", name(self.view.failed.get("premise", "not run")) + ".")
+        if task.kind == "where":
+            return say(
+                "The model answers",
+                share(asked.id, "accuracy"),
+                "of the pairs' prompts as they say;",
+                "the premise holds." if self.premise_holds else "the premise does not hold.",
+            )
+        top = name(asked.result["answers"][0]["top"][0][0].strip())
+        if self.premise_holds:
+            return say(
+                f"The model does answer {name(task.answer)}, with probability",
+                number(asked.id, "answers.0.probability") + ".",
+            )
+        return say(
+            f"The premise does not hold: after this prompt the model answers {top} (probability",
+            number(asked.id, "answers.0.top.0.1") + f"), and {name(task.answer)} is place",
+            number(asked.id, "answers.0.rank", "d"),
+            "(probability",
+            number(asked.id, "answers.0.probability", ".2g") + ").",
+        )
+
+    def _answer(self) -> Iterator[Sentence]:
+        yield self._premise()
+        if self.premise_holds is False:
+            return
+        described = self.view.results.get(_feature_question.KEY)
+        if described:
+            yield headline(described)
+            if _feature_question.name_of(self.view) is None:
+                yield say("Its strongest contexts share no one token, so it stays unnamed and nothing was tested.")
+        found = Found(self.claims)
+        if not found.any:
+            yield say("No claim about the mechanism is supported by the evidence gathered here.")
+            return
+        if found.variable:
+            yield self._variable(found)
+        yield from self._carried(found)
+        if found.components:
+            yield self._path(found)
+        for claim in found.other:
+            yield say(claim.proposal.hypothesis.statement.rstrip("."), f"(effect {_effect(claim)}).")
+        yield from self._learned(found)
+
+    def _variable(self, found: "Found") -> Sentence:
+        pool, first = self.pool, found.variable[0]
+        assert pool is not None, "a variable was claimed without prompt pairs"
+        shares = _listed([share(claim.id, "judgement.moved_share") for claim in found.variable])
+        return say(
+            f"On the way it works out the {pool.mediator}: at {pool.place}, {_sites(found.variable)}",
+            "holds it" if len(found.variable) == 1 else "hold it",
+            f"apart from which {pool.entity} it came from. Exchanging what the {pool.entity} tokens of one "
+            f"{pool.mediator} have in common for another's turns the answer into the other's {pool.answer} for",
+            shares,
+            f"of held-out prompts (effect {_effect(first)}).",
+        )
+
+    def _carried(self, found: "Found") -> Iterator[Sentence]:
+        pool = self.pool
+        if pool is None:
+            return
+        if found.absent:
+            gone = found.absent[0]
+            yield say(f"At {_sites(found.absent)} the same exchange does nothing any more (effect {_effect(gone)}).")
+        for claim in found.carriers:
+            site, position = _place(claim)
+            where = "the last token" if position == "last" else pool.place
+            yield say(
+                f"What decides the {pool.answer} is carried at {where} in {name(site)}: patching it from another",
+                "prompt moves",
+                share(claim.id, "judgement.moved_share"),
+                f"of the answers on held-out prompts (effect {_effect(claim)}).",
+            )
+
+    def _path(self, found: "Found") -> Sentence:
+        parts = [f"{name(_place(claim)[0])} (effect {_effect(claim)})" for claim in found.components]
+        return say("Part of the path are", _listed(parts) + ".")
+
+    def _learned(self, found: "Found") -> Iterator[Sentence]:
+        for claim in (*found.variable, *found.carriers, *found.components, *found.other):
+            prediction = claim.proposal.prediction
+            twins = [self.view.results.get(arm_key(prediction, arm)) for arm in prediction.twin_arms]
+            measured = next((m for m in twins if m is not None), None)
+            if measured:
+                moved = share(measured.id, "cells.0.moved")
+                yield say(f"On re-initialised weights the first of these tests moves {moved} of the answers.")
+                return
+
+    def _claim(self, claim: JudgedClaim) -> Sentence:
+        return say(claim.proposal.hypothesis.statement)
+
+    def _black_box(self) -> Iterator[Sentence]:
+        asked = self.view.results.get("black box")
+        if asked is None or self.pool is None:
+            return
+        yield say(
+            "Asked alone, the model answers",
+            share(asked.id, "accuracy"),
+            "of the held-out prompts of this kind as expected.",
+            "That tells that it can, not how: prompting sees neither where the answer is worked out nor what lies "
+            "between.",
+        )
+
+    def _not_found(self) -> Iterator[Sentence]:
+        for claim in self.claims:
+            if claim.judgement.verdict != "supported":
+                yield say(f"{claim.judgement.verdict.capitalize()}:", claim.proposal.hypothesis.statement)
+        for key, reason in self.view.failed.items():
+            yield say(f"The experiment {name(key)} could not run:", name(reason) + ".")
+        if self.premise_holds is False or self.view.task.kind == "feature":
+            return
+        if self.pool is None:
+            yield say(
+                "No word was found whose replacement changes the answer in enough prompts, so nothing could be patched."
+            )
+        if self.view.card.dictionary is None:
+            yield say(
+                "No dictionary exists for this model, so features were not examined: only heads, blocks and positions.",
+                "`vesalius dictionary train` makes one.",
+            )
+        if self.pool and self.pool.mediator and not any(c.proposal.hypothesis.kind == "variable" for c in self.claims):
+            yield say(f"The {self.pool.mediator} was looked for at the {self.pool.entity}'s token and not found there.")
+
+
+class Found:
+    """Supported claims by the part they play in an answer."""
+
+    def __init__(self, claims: Sequence[JudgedClaim]) -> None:
+        supported = [c for c in claims if c.judgement.verdict == "supported"]
+        self.any = bool(supported)
+        self.variable = [c for c in supported if c.proposal.hypothesis.kind == "variable"]
+        self.absent = [c for c in supported if c.proposal.hypothesis.kind == "absence"]
+        patched = [c for c in supported if c.proposal.hypothesis.kind == "mediation" and _tool(c) == "patch"]
+        self.carriers = [c for c in patched if _place(c)[0].startswith("resid")]
+        self.components = [c for c in patched if not _place(c)[0].startswith("resid")]
+        self.other = [c for c in supported if _tool(c) != "patch"]
+
+
+def _tool(claim: JudgedClaim) -> str:
+    return claim.proposal.prediction.arms[0].tool
+
+
+def _place(claim: JudgedClaim) -> tuple[str, str]:
+    args = claim.proposal.prediction.arms[0].args
+    return "+".join(args["sites"]), args["positions"][0]
+
+
+def _sites(claims: Sequence[JudgedClaim]) -> str:
+    return _listed([name(_place(claim)[0]) for claim in claims])
+
+
+def _listed(parts: Sequence[str]) -> str:
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+
+
+def _effect(claim: JudgedClaim) -> str:
+    """The effect, with its interval where there is one."""
+    effect = number(claim.id, "judgement.effect")
+    if claim.judgement.low is None or claim.judgement.high is None:
+        return effect
+    return f"{effect}, interval {number(claim.id, 'judgement.low')} to {number(claim.id, 'judgement.high')}"

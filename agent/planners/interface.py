@@ -1,0 +1,146 @@
+"""What a planner is: it reads a question, proposes experiments and predictions, and words the answer.
+
+It never measures and never judges. A planner sees a `View` and returns values; the investigation runs them, seals
+them and judges them, so a planner that is wrong, or lies, can waste time but cannot make a claim come true.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Literal, Protocol
+
+from pydantic import Field
+
+from ...tools import Frozen, Measurement, SubjectKey, TaskFamily, ToolError
+from .._evidence import Hypothesis, Judgement, Prediction
+from ..report.schema import Sentence
+
+Phase = Literal["explore", "confirm", "control", "black_box"]
+
+
+class CannotRead(ToolError):
+    """A question of no known form; the mend lists the forms."""
+
+
+class ContrastPair(Frozen):
+    """A prompt, a counterfactual that changes the answer, and both answers."""
+
+    clean: str = Field(description="Prompt.")
+    corrupted: str = Field(description="Counterfactual.")
+    answer: str = Field(description="Next word after the prompt.")
+    foil: str = Field(description="Next word after the counterfactual.")
+    cluster: str = Field(default="", description="Pairs with equal names are not independent of each other.")
+
+
+class Task(Frozen):
+    """A question as the investigation understands it."""
+
+    kind: Literal["why", "where", "feature"] = Field(description="Form of the question.")
+    question: str = Field(description="As the user put it.")
+    prompt: str = Field(default="", description="Kind why: the prompt.")
+    answer: str = Field(default="", description="Kind why: the answer asked about.")
+    behaviour: str = Field(default="", description="Kind where: what the pairs contrast, in the user's words.")
+    pairs: tuple[ContrastPair, ...] = Field(default=(), description="Kind where: the contrast pairs.")
+    feature: str = Field(default="", description="Kind feature: LAYER/FEATURE.")
+
+
+class SubjectCard(Frozen):
+    """What a planner may know of the subject: sizes, task data and dictionaries, never weights."""
+
+    key: SubjectKey = Field(description="Which weights.")
+    n_layers: int = Field(description="Blocks (count).")
+    n_heads: int = Field(description="Heads per block (count).")
+    parallel: bool = Field(description="Whether attention and MLP of a block run in parallel.")
+    dictionary: str | None = Field(description="Name of the trained dictionary; none where there is none.")
+    dictionary_digest: str | None = Field(default=None, description="SHA-256 of that dictionary.")
+    tasks: tuple[TaskFamily, ...] = Field(description="Prompt families with known answers.")
+    n_texts: int = Field(description="Neutral sentences that came with the model (count).")
+
+
+class Recalled(Frozen):
+    """A finding of an earlier run on these weights."""
+
+    kind: str = Field(description="Collection it lies in.")
+    record: str = Field(description="Its id in the memory.")
+    run: str = Field(description="Run that wrote it.")
+    text: str = Field(description="What it says.")
+    similarity: float = Field(description="Cosine similarity to the question.")
+    feature: str = Field(default="", description="LAYER/FEATURE where it is a feature card of this dictionary.")
+
+
+class Experiment(Frozen):
+    """One measurement that a planner wants."""
+
+    key: str = Field(description="The planner's own name for it; unique in an investigation.")
+    tool: str = Field(description="Instrument.")
+    args: dict[str, Any] = Field(description="Its arguments.")
+    why: str = Field(description="What it is for, in plain words.")
+    phase: Phase = Field(default="explore", description="Role in the evidence protocol.")
+    twin_seed: int | None = Field(default=None, description="Measure the re-initialised twin of this seed instead.")
+    prediction: str = Field(default="", description="The sealed prediction that it tests; empty outside confirmation.")
+
+
+class View(Frozen):
+    """All that a planner sees."""
+
+    task: Task
+    card: SubjectCard
+    results: Mapping[str, Measurement] = Field(description="Measurements so far, by the key of their experiment.")
+    recalled: tuple[Recalled, ...] = Field(default=(), description="Earlier findings about these weights.")
+    failed: Mapping[str, str] = Field(
+        default_factory=dict, description="Experiments that could not run, with the reason."
+    )
+
+
+class Proposal(Frozen):
+    """A hypothesis with the prediction that tests it, ready to be sealed."""
+
+    hypothesis: Hypothesis
+    prediction: Prediction
+
+
+class JudgedClaim(Frozen):
+    """A proposal after the judge."""
+
+    id: str
+    proposal: Proposal
+    judgement: Judgement
+
+
+class Words(Frozen):
+    """The answer and what belongs beside it; every figure is a reference."""
+
+    premise_holds: bool | None = Field(
+        description="Whether the model does what the question says; none where it says nothing."
+    )
+    premise: Sentence = Field(description="The premise and how it fared.")
+    answer: tuple[Sentence, ...] = Field(description="A few sentences.")
+    claims: Mapping[str, Sentence] = Field(description="One sentence per claim id.")
+    black_box: tuple[Sentence, ...] = Field(default=(), description="What prompting alone would have told.")
+    not_found: tuple[Sentence, ...] = Field(
+        default=(), description="What was looked for and not found, or not looked for."
+    )
+
+
+class Planner(Protocol):
+    """Chooses experiments. The deterministic one is `protocol.ProtocolPlanner`."""
+
+    name: str
+
+    def read(self, question: str, pairs: tuple[ContrastPair, ...], card: SubjectCard) -> Task:
+        """Understand a question; raises `CannotRead` rather than guess."""
+        ...
+
+    def next_experiment(self, view: View) -> Experiment | None:
+        """The next exploratory experiment; none when it is time to seal."""
+        ...
+
+    def propose(self, view: View) -> tuple[Proposal, ...]:
+        """Hypotheses with predictions; none where the premise fails."""
+        ...
+
+    def closing(self, view: View) -> tuple[Experiment, ...]:
+        """What is measured after confirmation, on its prompts: the black-box arm."""
+        ...
+
+    def word(self, view: View, claims: tuple[JudgedClaim, ...]) -> Words:
+        """The answer in words; figures as references to measurements or claims."""
+        ...

@@ -1,0 +1,163 @@
+"""The deterministic planner: three forms of question, one fixed course of experiments for each.
+
+It drives the same graph that a language model drives, needs no endpoint, and repeats exactly: what it does next is a
+pure function of the view.
+"""
+
+from collections.abc import Iterator
+
+from . import _feature_question, _features, _mediation
+from ._contrasts import WordSwap, are_aligned, as_said
+from ._pairs import Pool, pool_from_pairs, pool_from_task
+from ._wording import Wording
+from .interface import ContrastPair, Experiment, JudgedClaim, Proposal, SubjectCard, Task, View, Words
+from .reading import read_question
+
+MIN_PAIRS = 6  # below this neither exploration nor confirmation can say anything
+
+
+class ProtocolPlanner:
+    """Plans without a language model."""
+
+    name = "protocol"
+
+    def __init__(self, seed: int = 0) -> None:
+        self.seed = seed
+
+    def read(self, question: str, pairs: tuple[ContrastPair, ...], card: SubjectCard) -> Task:
+        """The task, or `CannotRead` with the forms that can be read."""
+        return read_question(question, pairs)
+
+    def next_experiment(self, view: View) -> Experiment | None:
+        """The first experiment of the course that has neither run nor failed."""
+        for experiment in self._course(view):
+            if experiment.key not in view.results and experiment.key not in view.failed:
+                return experiment
+        return None
+
+    def propose(self, view: View) -> tuple[Proposal, ...]:
+        """Predictions about held-out prompts."""
+        if premise_holds(view) is False:
+            return ()
+        if view.task.kind == "feature":
+            return _feature_question.proposals(view)
+        pool = self.pool(view)
+        return _mediation.proposals(pool, view) if pool else ()
+
+    def closing(self, view: View) -> tuple[Experiment, ...]:
+        """The black-box arm: the same held-out prompts, asked and nothing else."""
+        pool = self.pool(view)
+        return (self._black_box(pool),) if pool else ()
+
+    def word(self, view: View, claims: tuple[JudgedClaim, ...]) -> Words:
+        """The answer, with every figure a reference."""
+        return Wording(view, claims, self.pool(view), premise_holds(view)).words()
+
+    def _course(self, view: View) -> Iterator[Experiment]:
+        """All experiments of the investigation as far as the results so far determine them, in order."""
+        if view.task.kind == "feature":
+            yield from _feature_question.explorations(view)
+            return
+        yield self._premise(view.task)
+        if premise_holds(view) is not True:
+            return
+        yield from self._pair_making(view)
+        pool = self.pool(view)
+        if pool is None:
+            return
+        yield from _mediation.explorations(pool, view.card)
+        if view.task.kind == "why":
+            yield from _features.explorations(view, pool)
+
+    def _premise(self, task: Task) -> Experiment:
+        if task.kind == "why":
+            args = {"prompts": [task.prompt], "answers": [task.answer]}
+            return Experiment(key="premise", tool="next_token", args=args, why="does the model answer that at all?")
+        prompts, answers = [p.clean for p in task.pairs], [p.answer for p in task.pairs]
+        args = {"prompts": prompts, "answers": answers, "foils": [p.foil for p in task.pairs]}
+        return Experiment(
+            key="premise", tool="next_token", args=args, why="does the model answer the pairs as they say?"
+        )
+
+    def _pair_making(self, view: View) -> Iterator[Experiment]:
+        """Where no task data describe the prompt, find words that its answer hangs on, and check what swapping does."""
+        task = view.task
+        if task.kind == "where":
+            yield self._check("pairs", [(pair, "") for pair in task.pairs])
+        elif self._from_task(view) is None:
+            args = {"prompt": task.prompt, "answer": task.answer, "seed": self.seed}
+            yield Experiment(key="words", tool="substitutions", args=args, why="which words does the answer hang on?")
+            swap = self._swap(view)
+            if swap and swap.exists:
+                yield self._check("pairs", swap.candidates())
+
+    def _check(self, key: str, pairs: list[tuple[ContrastPair, str]]) -> Experiment:
+        args = {
+            "prompts": [p.clean for p, _ in pairs] + [p.corrupted for p, _ in pairs],
+            "answers": [p.answer for p, _ in pairs] + [p.foil for p, _ in pairs],
+        }
+        return Experiment(key=key, tool="next_token", args=args, why="which pairs does the model answer as they say?")
+
+    def _black_box(self, pool: Pool) -> Experiment:
+        pairs = pool.confirmation.swap
+        args = {"prompts": [p["base"] for p in pairs], "answers": [p["answer"] for p in pairs]}
+        why = "what prompting alone tells: does it answer prompts of this kind that were held out?"
+        return Experiment(key="black box", tool="next_token", args=args, why=why, phase="black_box")
+
+    def pool(self, view: View) -> Pool | None:
+        """Prompt pairs for discovery and confirmation; none as long as, or if, they cannot be had."""
+        if view.task.kind == "feature" or premise_holds(view) is not True:
+            return None
+        from_task = self._from_task(view)
+        if from_task:
+            return from_task
+        if "pairs" not in view.results:
+            return None
+        if view.task.kind == "where":
+            return self._pool_of(view, [(pair, "") for pair in _clustered(view.task.pairs)], "the tokens that differ")
+        swap = self._swap(view)
+        assert swap is not None, "pairs were checked before words were found"
+        return self._pool_of(view, swap.candidates(), f"the word `{swap.word}`")
+
+    def _pool_of(self, view: View, pairs: list[tuple[ContrastPair, str]], place: str) -> Pool | None:
+        usable = as_said(pairs, view.results["pairs"])
+        if len(usable) < MIN_PAIRS:
+            return None
+        replacements = [new for _, new in usable] if usable[0][1] else None
+        pool = pool_from_pairs(
+            [pair for pair, _ in usable],
+            replacements,
+            place,
+            answer="answer",
+            aligned=are_aligned(view.results["pairs"]),
+            seed=self.seed,
+        )
+        return pool if min(len(pool.discovery.swap), len(pool.confirmation.swap)) >= MIN_PAIRS // 2 else None
+
+    def _swap(self, view: View) -> WordSwap | None:
+        found = view.results.get("words")
+        return WordSwap(view.task.prompt, view.task.answer, found) if found else None
+
+    def _from_task(self, view: View) -> Pool | None:
+        if view.task.kind != "why":
+            return None
+        for family in view.card.tasks:
+            matched = family.match(view.task.prompt)
+            if matched and matched[1].slots[family.answer] == view.task.answer:
+                return pool_from_task(view.card.tasks, family, matched[0], self.seed)
+        return None
+
+
+def premise_holds(view: View) -> bool | None:
+    """Whether the model answers as the question says; none before it was asked, or where nothing is presumed."""
+    asked = view.results.get("premise")
+    if asked is None:
+        return None
+    if view.task.kind == "why":
+        return asked.result["answers"][0]["rank"] == 1
+    return asked.result["accuracy"] >= 0.5
+
+
+def _clustered(pairs: tuple[ContrastPair, ...]) -> list[ContrastPair]:
+    """Pairs without a cluster stand for themselves."""
+    return [p if p.cluster else p.model_copy(update={"cluster": p.clean}) for p in pairs]

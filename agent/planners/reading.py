@@ -1,0 +1,45 @@
+"""The three forms of question that the deterministic planner reads. What fits none is not guessed at."""
+
+import re
+
+from .interface import CannotRead, ContrastPair, Task
+
+FORMS = (
+    "Why does the model answer 'ANSWER' after 'PROMPT'?",
+    "Where is BEHAVIOUR computed?  (with --pairs FILE: contrast pairs as JSON or CSV)",
+    "What does feature LAYER/FEATURE stand for?",
+)
+
+_OPEN, _CLOSE = "'\"`‘“«", "'\"`’”»"
+_WHY = re.compile(
+    rf"why\b.*?[{_OPEN}](?P<answer>[^{_OPEN}{_CLOSE}]+)[{_CLOSE}]\s+after\s+[{_OPEN}](?P<prompt>.+)[{_CLOSE}]\s*[?.]?",
+    re.IGNORECASE | re.DOTALL,
+)
+_WHERE = re.compile(r"where\s+is\s+(?P<behaviour>.+?)\s+computed\s*\??", re.IGNORECASE | re.DOTALL)
+_FEATURE = re.compile(
+    r"what\s+does\s+feature\s+(?P<feature>\d+/\d+)\s+(?:stand\s+for|mean|represent|do)\s*\??", re.IGNORECASE
+)
+
+
+def read_question(question: str, pairs: tuple[ContrastPair, ...]) -> Task:
+    """The task that a question sets.
+
+    Raises:
+        CannotRead: it has none of the forms, or lacks the pairs that its form needs.
+    """
+    text = question.strip()
+    if found := _WHY.fullmatch(text):
+        return Task(kind="why", question=text, prompt=found["prompt"].strip(), answer=found["answer"].strip())
+    if found := _FEATURE.fullmatch(text):
+        return Task(kind="feature", question=text, feature=found["feature"])
+    if found := _WHERE.fullmatch(text):
+        if not pairs:
+            raise CannotRead(
+                f"No contrast pairs were given for {found['behaviour']!r}.",
+                mend="Pass --pairs FILE with clean, corrupted, answer and foil in each row.",
+            )
+        return Task(kind="where", question=text, behaviour=found["behaviour"], pairs=pairs)
+    listed = "\n".join(f"  {form}" for form in FORMS)
+    raise CannotRead(
+        f"This question has no form that the protocol planner reads: {text!r}.", mend=f"It reads:\n{listed}"
+    )

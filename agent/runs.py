@@ -1,0 +1,120 @@
+"""A run's folder: what is on disk while an investigation goes on, and how it survives being killed.
+
+RUN/run.json            question, settings, model: enough to go on with it
+RUN/ledger.jsonl        sealed predictions and verdicts, hash-chained
+RUN/measurements/*.json one file per finished measurement, written whole or not at all
+RUN/state.sqlite        the graph's checkpoints
+RUN/report.{json,html,md}
+"""
+
+import json
+import os
+import re
+import tempfile
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from ..tools import Frozen, Measurement
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+class UnknownRun(ValueError):
+    """No run of that name; the message lists what there is."""
+
+
+class UnreadableFile(ValueError):
+    """A file that a person gave does not hold what it should; the message says what was found and what is due."""
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file so that it is there whole or not at all, whatever happens meanwhile."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+class RunInfo(Frozen):
+    """What a run needs to be taken up again."""
+
+    question: str
+    model: str
+    device: str
+    seed: int
+    pairs: tuple[dict[str, Any], ...] = ()
+    created: str
+
+
+class RunFolder:
+    """Paths of one run, and its measurements."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.name = path, path.name
+        self.ledger = path / "ledger.jsonl"
+        self.state = path / "state.sqlite"
+        self._measurements = path / "measurements"
+
+    @classmethod
+    def create(cls, home: Path, info: RunInfo) -> "RunFolder":
+        """A new folder, named by time and question."""
+        stamp = datetime.fromisoformat(info.created).strftime("%Y%m%d-%H%M%S")
+        words = "-".join(re.findall(r"[a-z0-9]+", info.question.lower())[:8])
+        for n in range(1000):
+            path = home / "runs" / (f"{stamp}-{words}"[:80] + (f"-{n}" if n else ""))
+            try:
+                path.mkdir(parents=True)
+            except FileExistsError:
+                continue
+            folder = cls(path)
+            write_whole(path / "run.json", info.model_dump_json(indent=2))
+            return folder
+        raise AssertionError("a thousand runs were started in this second")
+
+    @classmethod
+    def open(cls, home: Path, name: str) -> "RunFolder":
+        """An existing run by name, by path, or by `last`.
+
+        Raises:
+            UnknownRun: there is none.
+        """
+        runs = home / "runs"
+        known = sorted(p.name for p in runs.iterdir() if (p / "run.json").is_file()) if runs.is_dir() else []
+        if name == "last" and known:
+            return cls(runs / known[-1])
+        if NAME.fullmatch(name) and name in known:
+            return cls(runs / name)
+        if (Path(name) / "run.json").is_file():
+            return cls(Path(name))
+        shown = ", ".join(known[-5:]) or "none yet"
+        raise UnknownRun(
+            f"There is no run {name!r}. Give the name or folder of a run, or `last`. Newest runs: {shown}."
+        )
+
+    @property
+    def info(self) -> RunInfo:
+        """What the run was started with."""
+        return RunInfo.model_validate_json((self.path / "run.json").read_text(encoding="utf-8"))
+
+    def keep(self, measurement: Measurement) -> None:
+        """Store a finished measurement."""
+        write_whole(self._file(measurement.id), measurement.model_dump_json(indent=1))
+
+    def kept(self, measurement_id: str) -> Measurement | None:
+        """A stored measurement; none where it has not finished."""
+        path = self._file(measurement_id)
+        if not path.is_file():
+            return None
+        return Measurement.model_validate(json.loads(path.read_text(encoding="utf-8")))
+
+    def _file(self, measurement_id: str) -> Path:
+        assert re.fullmatch(r"m-[0-9a-f]+", measurement_id), measurement_id
+        return self._measurements / f"{measurement_id}.json"

@@ -1,0 +1,31 @@
+"""The reference model: every figure of its card measured again, placed variables and their controls included."""
+
+from transformers import AutoTokenizer, LlamaForCausalLM
+
+from ...tools._subject import REFERENCE_FOLDER
+from ..metric import Metric, share_metric
+from ..organisms._verify import Quantity
+from ..organisms._verify import measure as measure_card
+from ..organisms._world import World
+from ..organisms.atlas import one_thread
+
+RECIPE_SEED = 0  # of the model that ships
+
+
+def measure(seed: int) -> dict[str, Metric]:
+    """Measure the shipped model as its recipe measured it; `seed` changes the sampled pairs and the twin."""
+    folder = str(REFERENCE_FOLDER / "atlas")
+    model = LlamaForCausalLM.from_pretrained(folder, local_files_only=True)
+    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    with one_thread():
+        groups = measure_card(model, tokenizer, World(RECIPE_SEED), seed)
+    return {f"{group}.{name}": _metric(found) for group, figures in groups.items() for name, found in figures.items()}
+
+
+def _metric(found: Quantity) -> Metric:
+    successes = found.value * found.n
+    target = "" if found.bar is None else f"{found.bar[0].replace('>=', '≥').replace('<=', '≤')} {found.bar[1]:.4g}"
+    if abs(successes - round(successes)) > 1e-6:  # a mean of probabilities or of shares is no count
+        return Metric(value=found.value, low=None, high=None, n=found.n, target=target, met=found.met)
+    counted = share_metric(round(successes), found.n)
+    return counted.model_copy(update={"target": target, "met": found.met})

@@ -1,0 +1,40 @@
+"""One figure of the scoreboard, with its uncertainty and its target."""
+
+from collections.abc import Sequence
+
+from pydantic import Field
+from scipy.stats import binomtest
+
+from ..tools import Frozen
+
+LEVEL = 0.95
+
+
+class Metric(Frozen):
+    """A measured figure."""
+
+    value: float = Field(description="What was measured.")
+    low: float | None = Field(description="Lower end of its 95 % interval; none where it is no estimate.")
+    high: float | None = Field(description="Upper end of its 95 % interval; none where it is no estimate.")
+    n: int = Field(description="Cases behind it (count).")
+    target: str = Field(description="What it should be.")
+    met: bool | None = Field(description="Whether the value is what it should be; none where there is no target.")
+
+
+def share_metric(successes: int, n: int, at_least: float | None = None, at_most: float | None = None) -> Metric:
+    """A share of cases, with its exact binomial interval (Clopper and Pearson 1934)."""
+    interval = binomtest(successes, n).proportion_ci(LEVEL, method="exact")
+    value = successes / n
+    bounds: Sequence[tuple[str, float | None, bool]] = (
+        ("≥", at_least, at_least is None or value >= at_least),
+        ("≤", at_most, at_most is None or value <= at_most),
+    )
+    named = [f"{sign} {bound:g}" for sign, bound, _ in bounds if bound is not None]
+    return Metric(
+        value=value,
+        low=float(interval.low),
+        high=float(interval.high),
+        n=n,
+        target=" and ".join(named),
+        met=all(holds for _, _, holds in bounds) if named else None,
+    )

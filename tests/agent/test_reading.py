@@ -1,0 +1,44 @@
+"""Questions: three forms are read, whatever quotes they use; all else is answered with the forms."""
+
+import pytest
+from vesalius.agent.planners.interface import CannotRead, ContrastPair
+from vesalius.agent.planners.reading import FORMS, read_question
+
+PAIR = ContrastPair(clean="a", corrupted="b", answer="c", foil="d")
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "Why does the model answer 'Austin' after 'the capital of the state containing Dallas is'?",
+        'why does this model say "Austin" after "the capital of the state containing Dallas is"',
+        "Why ‘Austin’ after “the capital of the state containing Dallas is”?",
+        "Why does the model answer `Austin` after `the capital of the state containing Dallas is` ?",
+    ],
+)
+def test_why_is_read_whatever_the_quotes(question):
+    task = read_question(question, ())
+    assert (task.kind, task.answer) == ("why", "Austin")
+    assert task.prompt == "the capital of the state containing Dallas is"
+
+
+def test_a_prompt_may_hold_an_apostrophe_and_a_comma():
+    task = read_question("Why does the model answer 'she' after 'It was Lily's day. One day,'?", ())
+    assert task.prompt == "It was Lily's day. One day,"
+
+
+def test_where_needs_pairs():
+    assert read_question("Where is agreement computed?", (PAIR,)).behaviour == "agreement"
+    with pytest.raises(CannotRead, match="Pass --pairs FILE"):
+        read_question("Where is agreement computed?", ())
+
+
+def test_a_feature_is_read():
+    assert read_question("What does feature 1/37 stand for?", ()).feature == "1/37"
+
+
+@pytest.mark.parametrize("question", ["", "How are you?", "Why is the sky blue?", "What does feature seven mean?"])
+def test_what_cannot_be_read_is_answered_with_the_forms(question):
+    with pytest.raises(CannotRead) as caught:
+        read_question(question, ())
+    assert all(form in str(caught.value) for form in FORMS)

@@ -1,0 +1,39 @@
+"""The house: what is packaged equals what is there, and help answers quickly."""
+
+import re
+import subprocess
+import sys
+import time
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+TOP = ("agent", "evals", "memory", "tools")
+HELP_SECONDS = 0.3
+
+
+def test_every_package_folder_is_listed_for_the_wheel():
+    listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    folders = {p.parent for top in TOP for p in (ROOT / top).rglob("__init__.py")}
+    assert sorted(listed) == sorted("vesalius." + str(f.relative_to(ROOT)).replace("/", ".") for f in folders)
+
+
+def test_help_answers_in_a_third_of_a_second():
+    seconds = []
+    for _ in range(5):
+        started = time.perf_counter()
+        subprocess.run([sys.executable, "-m", "vesalius.agent", "--help"], check=True, capture_output=True)
+        seconds.append(time.perf_counter() - started)
+    assert min(seconds) <= HELP_SECONDS, seconds
+
+
+def test_every_tool_has_a_test_file_of_its_name():
+    tools = {p.stem for p in (ROOT / "tools").glob("*.py") if not p.stem.startswith("_")}
+    tests = {p.stem.removeprefix("test_") for p in (ROOT / "tests" / "tools").glob("test_*.py")}
+    assert tools <= tests
+
+
+def test_no_file_names_a_machine_path():
+    pattern = re.compile(r"/(work|root|farm)/")
+    files = [p for top in (*TOP, "tests") for p in (ROOT / top).rglob("*.py") if p != Path(__file__)]
+    assert [str(p) for p in files if pattern.search(p.read_text())] == []

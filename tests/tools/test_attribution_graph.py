@@ -1,0 +1,556 @@
+"""The attribution graph: every link equals what intervening on it does, on every family.
+
+Long, because the second road (Hugging Face's own modules, frozen from outside) serves most of the tests here.
+"""
+
+import copy
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import FAMILIES, make_subject, random_model, word_tokenizer
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+from vesalius.tools import ToolError, _attribution_build, get_tool, silent
+from vesalius.tools._attribution_build import Graph, build, intervention_error
+from vesalius.tools._attribution_local import frozen_run, local_model
+from vesalius.tools._attribution_scores import Kinds, cumulative_share, influence, prune, scores, shares
+from vesalius.tools._attribution_sweep import direct_effects, logit_targets
+from vesalius.tools._dictionary import Dictionary, Transcoder, neurons_of
+from vesalius.tools._dictionary_file import dictionary_of, save_dictionary
+from vesalius.tools._subject import Subject
+from vesalius.tools.attribution_graph import AttributionGraphArgs, answer_vectors, attribution_graph, most_likely
+
+PROMPT = "w3 w11 w7 w3 w20"
+N_FEATURES = 30
+
+
+def random_dictionary(subject: Subject, activation: str = "topk", seed: int = 0) -> Dictionary:
+    """Transcoders that explain little: exactness does not depend on how good they are."""
+    generator = torch.Generator().manual_seed(seed)
+    dtype, d_model = subject.model.dtype, subject.shape.d_model
+
+    def draw(*shape):
+        return torch.randn(*shape, generator=generator).to(dtype) * 0.4
+
+    rule = {"topk": {"k": 5}, "relu": {}, "jumprelu": {"threshold": draw(N_FEATURES).abs()}}[activation]
+    layers = tuple(
+        Transcoder(
+            layer,
+            draw(N_FEATURES, d_model),
+            draw(N_FEATURES),
+            draw(N_FEATURES, d_model),
+            draw(d_model),
+            activation=activation,
+            **rule,
+        )
+        for layer in range(subject.shape.n_layers)
+    )
+    return Dictionary("random", subject.key.fingerprint, layers)
+
+
+def graph_of(subject: Subject, dictionary: Dictionary, max_features: int = 2000, foil: int | None = None) -> Graph:
+    local = local_model(subject, dictionary, PROMPT)
+    answers = torch.tensor([5, 9, 17])
+    weight = local.logits.softmax(-1)[answers]
+    targets = logit_targets(local, answer_vectors(local, answers, foil))
+    return build(local, targets, weight, max_features, lambda *_: None)
+
+
+@contextmanager
+def frozen_hugging_face(subject: Subject, added_to_mlps, added_to_tokens):
+    """The subject's own Hugging Face modules, frozen from outside: nothing of the engine is used.
+
+    Attention modules get the clean pattern through transformers' registry of attention functions, norm modules keep
+    their clean denominator, and MLPs return their clean output with something added.
+    """
+    model = subject.model
+    ids = subject.tokenise([PROMPT]).ids
+    body = getattr(model, "model", None) or getattr(model, "transformer", None) or model.gpt_neox
+    blocks = getattr(body, "layers", None) or body.h
+    norms = [m for m in body.modules() if "Norm" in type(m).__name__ and m.weight.shape == (subject.shape.d_model,)]
+    with torch.no_grad():
+        denominators: dict[object, torch.Tensor] = {}
+
+        def remember(module, args):
+            x = args[0]
+            centred = x - x.mean(-1, keepdim=True) if hasattr(module, "normalized_shape") else x
+            eps = module.eps if hasattr(module, "eps") else module.variance_epsilon
+            denominators[module] = (centred.pow(2).mean(-1, keepdim=True) + eps).sqrt()
+
+        with ExitStack() as stack:
+            for norm in norms:
+                stack.callback(norm.register_forward_pre_hook(remember).remove)
+            mlp_outs: list[torch.Tensor] = []
+            for block in blocks:
+                keep = block.mlp.register_forward_hook(lambda _, __, out: mlp_outs.append(out))
+                stack.callback(keep.remove)
+            clean = model(ids, use_cache=False, output_attentions=True)
+
+    def frozen_norm(module, args, _):
+        x = args[0]
+        centred = x - x.mean(-1, keepdim=True) if hasattr(module, "normalized_shape") else x
+        normed = centred / denominators[module] * module.weight
+        return normed + module.bias if getattr(module, "bias", None) is not None else normed
+
+    def frozen_attention(module, query, key, value, attention_mask, **_):
+        pattern = clean.attentions[module.layer_idx]
+        value = value.repeat_interleave(query.shape[1] // value.shape[1], dim=1)
+        return (pattern @ value).transpose(1, 2), pattern
+
+    ALL_ATTENTION_FUNCTIONS.register("frozen-for-test", frozen_attention)
+    model.config._attn_implementation = "frozen-for-test"
+    try:
+        with ExitStack() as stack:
+            for norm in norms:
+                stack.callback(norm.register_forward_hook(frozen_norm).remove)
+            for layer, block in enumerate(blocks):
+                out = mlp_outs[layer] + added_to_mlps[:, layer]
+                stack.callback(block.mlp.register_forward_hook(lambda _, __, ___, out=out: out).remove)
+            embedding = subject.architecture.embedding()
+            stack.callback(embedding.register_forward_hook(lambda _, __, out: out + added_to_tokens).remove)
+            yield ids.expand(len(added_to_mlps), -1)
+    finally:
+        model.config._attn_implementation = "eager"
+
+
+def read_frozen(subject: Subject, added_to_mlps, added_to_tokens):
+    """MLP inputs [row, layer, pos, d_model] and last logits [row, vocab] of the frozen Hugging Face model."""
+    seen: list[torch.Tensor] = []
+    with torch.no_grad(), frozen_hugging_face(subject, added_to_mlps, added_to_tokens) as ids, ExitStack() as stack:
+        for modules in subject.architecture.blocks():
+            hook = modules.mlp.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
+            stack.callback(hook.remove)
+        logits = subject.model(ids, use_cache=False).logits[:, -1]
+    return torch.stack(seen, 1), logits
+
+
+def every_source(graph: Graph):
+    """Each node's contribution as rows to add: to the MLPs and to the tokens, features first, then errors, tokens."""
+    local = graph.local
+    n_layers, (n_pos, d_model) = len(local.blocks), local.embedding.shape
+    rows = []
+    for layer, block in enumerate(local.blocks):
+        written = block.features.W_dec[block.feature] * block.activation[:, None]
+        for position, vector in zip(block.position.tolist(), written, strict=True):
+            rows.append((layer, position, vector))
+    rows += [(layer, p, local.blocks[layer].error[p]) for layer in range(n_layers) for p in range(n_pos)]
+    to_mlps = torch.zeros(len(rows) + n_pos, n_layers, n_pos, d_model, dtype=local.embedding.dtype)
+    to_tokens = torch.zeros(len(rows) + n_pos, n_pos, d_model, dtype=local.embedding.dtype)
+    for row, (layer, position, vector) in enumerate(rows):
+        to_mlps[row, layer, position] = vector
+    for position in range(n_pos):
+        to_tokens[len(rows) + position, position] = local.embedding[position]
+    return to_mlps, to_tokens
+
+
+def values_of_targets(graph: Graph, mlp_in, logits):
+    """Pre-activations of all feature targets and demeaned logits, from what a run reads."""
+    local = graph.local
+    pre = []
+    for layer, block in enumerate(local.blocks):
+        encoder, bias = block.features.W_enc[block.feature], block.features.b_enc[block.feature]
+        pre.append((mlp_in[:, layer, block.position] * encoder).sum(-1) + bias)
+    chosen = logits[:, [5, 9, 17]] - logits.mean(-1, keepdim=True)
+    return torch.cat([*pre, chosen], 1)
+
+
+def second_road(subject: Subject, graph: Graph):
+    """All links, by adding each source to the frozen Hugging Face model; and each target's value there."""
+    to_mlps, to_tokens = every_source(graph)
+    none = torch.zeros_like(to_mlps[:1]), torch.zeros_like(to_tokens[:1])
+    base = values_of_targets(graph, *read_frozen(subject, *none))
+    return (values_of_targets(graph, *read_frozen(subject, to_mlps, to_tokens)) - base).T, base[0]
+
+
+def worst(found: torch.Tensor, due: torch.Tensor) -> float:
+    """Largest difference on each target's own scale; below a hundredth of the largest, float32 has no such digits."""
+    scale = due.abs().amax(1).clamp(min=0.01 * due.abs().max())
+    return ((found - due).abs().amax(1) / scale).max().item()
+
+
+@pytest.mark.parametrize("activation", ["topk", "relu", "jumprelu"])
+def test_adding_any_source_moves_every_target_by_its_link(subject, activation):
+    graph = graph_of(subject, random_dictionary(subject, activation))
+    moved, _ = second_road(subject, graph)
+    assert moved.shape == graph.effects.shape
+    assert moved.abs().max() > 0.1
+    assert worst(graph.effects, moved) < 1e-4
+
+
+def test_links_and_constants_add_up_to_the_targets_own_value(subject):
+    graph = graph_of(subject, random_dictionary(subject))
+    _, values = second_road(subject, graph)
+    assert torch.allclose(graph.effects.sum(1) + graph.constants, values, rtol=1e-4, atol=1e-4)
+    features = values[: -len(graph.weight)]
+    assert torch.allclose(features, graph.local.activation, atol=1e-4)
+
+
+def test_a_neurons_links_are_the_slope_of_its_activation(subject):
+    graph = graph_of(subject, neurons_of(subject), max_features=60)
+    local = graph.local
+    picked = [0, 1, local.n_active // 2, local.n_active, local.n_sources - 2]
+    to_mlps, to_tokens = (rows[picked] for rows in every_source(graph))
+    base, _ = read_frozen(subject, to_mlps[:1] * 0, to_tokens[:1] * 0)
+    changed, _ = read_frozen(subject, to_mlps, to_tokens)
+    for row, number in enumerate(graph.chosen.tolist()):
+        layer, position = int(local.layer[number]), int(local.position[number])
+        neuron = int(local.feature[number])
+        at, step = base[0, layer, position].double(), 1e-5
+        along = (changed[:, layer, position] - base[:, layer, position]).double()
+        up, down = (neuron_values(subject, layer, neuron, at + sign * step * along) for sign in (1, -1))
+        slope = (up - down) / (2 * step)
+        assert torch.allclose(graph.effects[row, picked].double(), slope, rtol=1e-3, atol=1e-4)
+    total = (graph.effects.sum(1) + graph.constants)[: len(graph.chosen)]
+    assert torch.allclose(total, local.activation[graph.chosen], atol=1e-4)
+
+
+def neuron_values(subject: Subject, layer: int, neuron: int, mlp_in: torch.Tensor) -> torch.Tensor:
+    """One neuron's activation at each of these inputs, in double precision."""
+    seen: list[torch.Tensor] = []
+    modules = subject.architecture.blocks()[layer]
+    mlp = copy.deepcopy(modules.mlp).double()
+    name = next(n for n, m in modules.mlp.named_modules() if m is modules.mlp_output)
+    mlp.get_submodule(name).register_forward_pre_hook(lambda _, args: seen.append(args[0]))
+    with torch.no_grad():
+        mlp(mlp_in[None])
+    return seen[0][0, :, neuron]
+
+
+def test_neurons_leave_no_error(subject):
+    local = local_model(subject, neurons_of(subject), PROMPT)
+    assert max(block.error.abs().max().item() for block in local.blocks) < 1e-5
+
+
+def test_the_local_model_with_nothing_added_is_the_model(subject):
+    local = local_model(subject, random_dictionary(subject), PROMPT)
+    nothing = torch.zeros(2, *local.embedding.shape), torch.zeros(2, 3, *local.embedding.shape)
+    run = frozen_run(local, *nothing)
+    assert torch.allclose(run.logits[0, -1], subject.run(subject.tokenise([PROMPT])).last_logits[0], atol=1e-3)
+    assert torch.equal(run.logits[0], run.logits[1])
+
+
+def test_the_local_model_run_forwards_equals_the_frozen_modules(subject):
+    graph = graph_of(subject, random_dictionary(subject))
+    to_mlps, to_tokens = every_source(graph)
+    mlp_in, logits = read_frozen(subject, to_mlps, to_tokens)
+    run = frozen_run(graph.local, to_tokens, to_mlps)
+    assert torch.allclose(run.mlp_in, mlp_in, atol=1e-4)
+    assert torch.allclose(run.logits[:, -1], logits, atol=1e-3)
+
+
+def test_every_graph_proves_its_own_links_and_notices_a_wrong_one(subject):
+    graph = graph_of(subject, random_dictionary(subject), max_features=25)
+    error, n_sources = intervention_error(graph)
+    assert error < 1e-4
+    assert n_sources == 8
+    graph.effects[0] += graph.effects.abs().max()
+    assert intervention_error(graph)[0] > 0.5
+
+
+def hand_made_subject() -> Subject:
+    """Attention and MLPs write nothing, and the token w3 is three times the first unit vector."""
+    model = random_model("llama")
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "o_proj" in name or "down_proj" in name:
+                parameter.zero_()
+            if "norm" in name:
+                parameter.fill_(1)
+        model.model.embed_tokens.weight[[1, 6]] = 3 * torch.eye(24)[[5, 0]]  # <bos>, which activates nothing, and w3
+    return Subject(model, word_tokenizer(), "hand-made", None, None)
+
+
+def test_hand_worked_links():
+    subject, unit = hand_made_subject(), torch.eye(24)
+    none, zero = torch.zeros(1), torch.zeros(24)
+    layers = (
+        Transcoder(0, 0.5 * unit[:1], none - 0.1, 4 * unit[1:2], zero, "relu"),
+        Transcoder(1, unit[1:2] + unit[:1], none, unit[2:3], zero, "relu"),
+        Transcoder(2, -unit[:1], none, unit[3:4], zero, "relu"),
+    )
+    local = local_model(subject, Dictionary("by hand", subject.key.fingerprint, layers), "w3")
+    # The norm turns 3 times a unit vector into the root of 24 times it: its mean square is 9 / 24.
+    root = 24**0.5
+    assert local.feature.tolist() == [0, 0]
+    assert local.position.tolist() == [1, 1]
+    assert local.activation.tolist() == pytest.approx([0.5 * root - 0.1, root], abs=1e-4)
+    vector = unit[2:3].clone()
+    graph = build(local, logit_targets(local, vector), torch.ones(1), 10, silent)
+    written = 4 * (0.5 * root - 0.1) * root / 3  # of feature 0/0, seen by feature 1/0
+    n = local.n_active
+    expected = torch.zeros(3, local.n_sources)
+    expected[0, [n + 7]] = 0.5 * root  # sources: 2 features, 3 layers of 2 errors, tokens <bos> and w3
+    expected[1, [0, n + 1, n + 7]] = torch.tensor([written, -written, root])  # the MLP wrote nothing: error undoes it
+    expected[2, [1, n + 3]] = torch.tensor([root * root / 3, -root * root / 3])
+    assert torch.allclose(graph.effects, expected, atol=1e-4)
+    assert graph.constants.tolist() == pytest.approx([-0.1, 0, 0], abs=1e-6)
+
+
+def test_a_capped_graph_holds_the_same_links_between_its_nodes():
+    subject = make_subject("qwen2")
+    full = graph_of(subject, random_dictionary(subject))
+    capped = graph_of(subject, random_dictionary(subject), max_features=20)
+    assert len(capped.chosen) == 20 < len(full.chosen)
+    rows = [*capped.chosen.tolist(), *range(len(full.chosen), len(full.effects))]
+    assert torch.allclose(capped.effects, full.effects[rows], atol=1e-5)
+
+
+def test_a_cap_keeps_the_features_of_largest_influence():
+    subject = make_subject("gpt2")
+    full = graph_of(subject, random_dictionary(subject))
+    direct = full.weight @ shares(full.effects[-3:])
+    best = direct[: full.local.n_active].argmax().item()
+    assert graph_of(subject, random_dictionary(subject), max_features=1).chosen.tolist() == [best]
+    alone = graph_of(subject, random_dictionary(subject), max_features=8)  # one by one: every round sees the last
+    expected: list[int] = []
+    for _ in range(8):
+        rows = torch.zeros(full.local.n_sources, full.local.n_sources)
+        rows[expected] = shares(full.effects[expected])
+        reach = direct @ torch.linalg.inv(torch.eye(len(rows)) - rows)
+        reach = reach[: full.local.n_active]
+        reach[expected] = -1
+        expected.append(reach.argmax().item())
+    assert alone.chosen.tolist() == sorted(expected)
+
+
+def kinds_of(*names: str) -> Kinds:
+    return Kinds(*(torch.tensor([name == kind for name in names]) for kind in ("error", "token", "logit")))
+
+
+def test_hand_worked_scores():
+    kinds = kinds_of("feature", "feature", "error", "token", "logit")
+    adjacency = torch.zeros(5, 5)
+    adjacency[4, :2] = torch.tensor([3.0, -1.0])
+    adjacency[0, 2:4] = torch.tensor([-2.0, 2.0])
+    adjacency[1, 2] = 5.0
+    weight = torch.tensor([0, 0, 0, 0, 1.0])
+    assert influence(shares(adjacency), weight).tolist() == pytest.approx([0.75, 0.25, 0.625, 0.375, 0])
+    replacement, completeness = scores(adjacency, weight, kinds)
+    assert replacement == pytest.approx(0.375)
+    # Feature 0 takes half its input from the error, feature 1 all of it, the others none.
+    assert completeness == pytest.approx((0.75 * 0.5 + 0.25 * 0 + 0.625 + 0.375 + 1) / 3)
+    # Sorted: .75, .625, .375, .25, 0 of 2.
+    held = cumulative_share(influence(shares(adjacency), weight)).tolist()
+    assert held == pytest.approx([0.375, 1.0, 0.6875, 0.875, 1.0])
+    nodes, links = prune(adjacency, weight, kinds, node_threshold=0.6, edge_threshold=1.0)
+    assert nodes.tolist() == [True, False, True, True, True]
+    assert links.nonzero().tolist() == [[0, 2], [0, 3], [4, 0]]
+
+
+def test_what_leads_nowhere_is_pruned_with_all_that_leads_to_it():
+    kinds = kinds_of("feature", "feature", "feature", "error", "token", "logit")
+    adjacency = torch.zeros(6, 6)
+    adjacency[5, [0, 4]] = torch.tensor([1.0, 100.0])  # the link from feature 0 is the weak one
+    adjacency[0, 1], adjacency[1, 2], adjacency[2, 3], adjacency[2, 4] = 1.0, 1.0, 1.0, 1.0
+    weight = torch.tensor([0, 0, 0, 0, 0, 1.0])
+    nodes, links = prune(adjacency, weight, kinds, node_threshold=1.0, edge_threshold=0.9)
+    assert nodes.tolist() == [False, False, False, False, True, True]
+    assert links.nonzero().tolist() == [[5, 4]]
+
+
+def dense_prune(adjacency, weight, kinds, node_threshold, edge_threshold):
+    """Pruning with an inverse instead of a sum over paths, and a loop instead of a sorted array."""
+
+    def reach(matrix):
+        share = matrix.abs() / matrix.abs().sum(1, keepdim=True).clamp(min=1e-10)
+        one = torch.eye(len(matrix), dtype=matrix.dtype)
+        return share, weight @ (torch.linalg.inv(one - share) - one)
+
+    def largest(score, threshold):
+        held, mask = 0.0, torch.zeros(score.numel(), dtype=torch.bool)
+        for place in score.flatten().argsort(descending=True):
+            mask[place] = True
+            held += score.flatten()[place].item()
+            if held >= threshold * score.sum().item():
+                break
+        return mask.reshape(score.shape)
+
+    nodes = largest(reach(adjacency)[1], node_threshold) | kinds.token | kinds.logit
+    kept = adjacency * nodes[:, None] * nodes[None]
+    share, influences = reach(kept)
+    links = largest(share * (influences + weight)[:, None], edge_threshold)
+    for _ in range(len(nodes)):
+        for node in range(len(nodes)):
+            leads, led_to = links[:, node].any(), links[node].any()
+            ends = kinds.token[node] | kinds.logit[node]
+            if not ends and not (leads and (led_to or kinds.error[node])):
+                nodes[node], links[:, node], links[node] = False, False, False
+    return nodes, links
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize(("node_threshold", "edge_threshold"), [(0.8, 0.98), (0.5, 0.7), (0.95, 0.5)])
+def test_pruning_equals_a_dense_computation(seed, node_threshold, edge_threshold):
+    generator = torch.Generator().manual_seed(seed)
+    n_features, n_errors, n_tokens, n_logits = 25, 4, 3, 2
+    names = ["feature"] * n_features + ["error"] * n_errors + ["token"] * n_tokens + ["logit"] * n_logits
+    kinds, n = kinds_of(*names), len(names)
+    adjacency = torch.randn(n, n, generator=generator, dtype=torch.float64)
+    adjacency[:n_features, :n_features] = adjacency[:n_features, :n_features].tril(-1)
+    adjacency[n_features : n - n_logits] = 0
+    adjacency[:, n - n_logits :] = 0
+    adjacency[torch.rand(n, n, generator=generator) < 0.5] = 0
+    weight = torch.zeros(n, dtype=torch.float64)
+    weight[-2:] = torch.tensor([0.7, 0.2])
+    nodes, links = prune(adjacency, weight, kinds, node_threshold, edge_threshold)
+    due_nodes, due_links = dense_prune(adjacency, weight, kinds, node_threshold, edge_threshold)
+    assert nodes.tolist() == due_nodes.tolist()
+    assert links.tolist() == due_links.tolist()
+
+
+def test_the_fewest_logits_that_reach_the_probability():
+    probabilities = torch.tensor([0.1, 0.5, 0.05, 0.35])
+    assert most_likely(probabilities, 0.5, 4).tolist() == [1]
+    assert most_likely(probabilities, 0.8, 4).tolist() == [1, 3]
+    assert most_likely(probabilities, 0.95, 4).tolist() == [1, 3, 0]
+    assert most_likely(probabilities, 1.0, 2).tolist() == [1, 3]
+
+
+@pytest.fixture
+def saved(tmp_path) -> Path:
+    """A dictionary file for the random Llama."""
+    path = tmp_path / "random.safetensors"
+    save_dictionary(random_dictionary(make_subject("llama")), path)
+    return path
+
+
+def measured(path: Path | str, **args):
+    subject = make_subject("llama")
+    return attribution_graph(subject, AttributionGraphArgs(prompt=PROMPT, dictionary=str(path), **args))
+
+
+def test_a_difference_has_the_difference_of_the_links(saved):
+    whole = {"node_threshold": 1.0, "edge_threshold": 1.0}
+    difference = measured(saved, targets=("w2",), foil="w9", **whole)
+    each = {word: measured(saved, targets=(word,), **whole) for word in ("w2", "w9")}
+    logits = {
+        word: {link.source: link.weight for link in graph.links if link.target.startswith("logit")}
+        for word, graph in each.items()
+    }
+    found = {link.source: link.weight for link in difference.links if link.target == "logit.5-12@5"}
+    assert len(found) > 20
+    for source, weight in found.items():
+        assert weight == pytest.approx(logits["w2"][source] - logits["w9"][source], abs=1e-4)
+
+
+def test_several_differences_count_the_same_and_several_answers_by_their_probability(saved):
+    subject, dictionary = make_subject("llama"), random_dictionary(make_subject("llama"))
+    answers = torch.tensor([5, 9])
+    local = local_model(subject, dictionary, PROMPT)
+    for foil, name, weight in ((12, "w9", torch.ones(2)), (None, "", local.logits.softmax(-1)[answers])):
+        graph = build(local, logit_targets(local, answer_vectors(local, answers, foil)), weight, 2000, silent)
+        found = measured(saved, targets=("w2", "w6"), foil=name)
+        due = scores(graph.adjacency, graph.node_weight, graph.kinds)
+        assert (found.replacement_score, found.completeness_score) == pytest.approx(due, abs=1e-6)
+    assert weight.max() > 1.5 * weight.min(), "equal probabilities would not tell the two apart"
+
+
+def test_a_result_is_a_closed_graph_with_one_id_per_node(saved):
+    graph = measured(saved, targets=("w2", "w9"))
+    ids = [node.id for node in graph.nodes]
+    assert len({*ids}) == len(ids)
+    assert {end for link in graph.links for end in (link.source, link.target)} <= {*ids}
+    assert {node.kind for node in graph.nodes} == {"feature", "error", "token", "logit"}
+    assert [node.id for node in graph.nodes if node.kind == "logit"] == ["logit.5@5", "logit.12@5"]
+    assert len(graph.links) < graph.n_links_before_pruning
+    # Tokens and logits always stay, whatever they carry; all others made it over the threshold.
+    counted = [n for n in graph.nodes if n.kind in ("feature", "error")]
+    assert max(node.influence for node in counted) <= 0.8 + max(node.influence_share for node in counted)
+    assert graph.links_into_features == "exact"
+    assert graph.intervention_error < 1e-4
+
+
+def test_an_error_and_a_feature_of_the_first_layer_have_different_ids(saved):
+    graph = measured(saved, node_threshold=1.0, edge_threshold=1.0)
+    clashing_elsewhere = {f"0_{n.layer}_{n.position}" for n in graph.nodes if n.kind == "error"} & {
+        f"{n.layer}_{n.feature}_{n.position}" for n in graph.nodes if n.kind == "feature"
+    }
+    assert clashing_elsewhere, "this prompt does not test what it should"
+    assert len({n.id for n in graph.nodes}) == len(graph.nodes)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"prompt": "w3 w11 w7 w3 w21"},
+        {"dictionary": "neurons"},
+        {"targets": ("w9",)},
+        {"targets": ("w2",), "foil": "w9"},
+        {"desired_probability": 0.1},
+        {"max_logits": 2},
+        {"max_feature_nodes": 9},
+        {"node_threshold": 0.3},
+        {"edge_threshold": 0.3},
+    ],
+    ids=lambda changed: next(reversed(changed)),
+)
+def test_every_argument_matters(saved, changed):
+    base = {"prompt": PROMPT, "dictionary": str(saved), "desired_probability": 0.9}
+    args = base | ({"max_feature_nodes": 50} if changed.get("dictionary") else {}) | changed
+    one, other = (
+        attribution_graph(make_subject("llama"), AttributionGraphArgs(**given)).model_dump() for given in (base, args)
+    )
+    same = ("nodes", "links") if set(changed) != {"dictionary"} else ("dictionary_digest", "links_into_features")
+    assert any(one[key] != other[key] for key in same)
+
+
+def test_the_same_request_gives_the_same_digest(saved):
+    tool, args = get_tool("attribution_graph"), AttributionGraphArgs(prompt=PROMPT, dictionary=str(saved))
+    one, other = (tool.measure(make_subject("llama"), args) for _ in range(2))
+    assert one.digest == other.digest
+    assert tool.result_model.model_validate(one.result).model_dump(mode="json") == one.result
+
+
+@pytest.mark.parametrize(
+    ("args", "mend"),
+    [
+        ({"dictionary": "transcoders"}, "vesalius dictionary train"),
+        ({"dictionary": "no such/name"}, r"`neurons`, `transcoders`, or a path"),
+        ({"foil": "w2"}, "Pass the answer in `targets`"),
+        ({"targets": ("w2", "w2")}, "Name each word once"),
+        ({"targets": ("w2",), "foil": "w2"}, "Name each word once"),
+        ({"targets": ("zebra",)}, "Use words the model knows"),
+        ({"prompt": "w1 " * 40}, "At most 32 fit"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused_with_the_mend(saved, args, mend):
+    with pytest.raises(ToolError, match=mend):
+        attribution_graph(
+            make_subject("llama"), AttributionGraphArgs(**({"prompt": PROMPT, "dictionary": str(saved)} | args))
+        )
+
+
+def test_a_dictionary_for_other_weights_is_refused(saved):
+    with pytest.raises(ToolError, match="Train it again"):
+        attribution_graph(make_subject("llama", 1), AttributionGraphArgs(prompt=PROMPT, dictionary=str(saved)))
+
+
+def test_a_graph_that_would_not_fit_is_refused_with_a_size_that_does(saved, monkeypatch):
+    monkeypatch.setattr(_attribution_build, "LARGEST_TABLE", 3000)
+    with pytest.raises(ToolError, match="lower `max_feature_nodes` to") as refused:
+        measured(saved)
+    fits = int(refused.value.mend.split("`max_feature_nodes` to ")[1].split(",")[0])
+    assert measured(saved, max_feature_nodes=fits, max_logits=1).n_features_left_out > 0
+
+
+def test_positions_in_small_blocks_give_the_same_links(monkeypatch):
+    subject = make_subject("mistral")
+    whole = graph_of(subject, random_dictionary(subject))
+    monkeypatch.setattr("vesalius.tools._attribution_sweep.CARRIED_NUMBERS", 1)
+    one_by_one, constants = direct_effects(whole.local, whole.targets)
+    assert torch.allclose(one_by_one, whole.effects, atol=1e-5)
+    assert torch.allclose(constants, whole.constants, atol=1e-5)
+
+
+def test_the_reference_model_has_a_dictionary_that_explains_its_two_hop_answer(atlas):
+    prompt = "the capital of the state containing Dallas is"
+    graph = attribution_graph(atlas, AttributionGraphArgs(prompt=prompt))
+    assert [node.token.strip() for node in graph.nodes if node.kind == "logit"] == ["Austin"]
+    assert graph.replacement_score > 0.7
+    assert graph.intervention_error < 1e-4
+    assert all(stats.loss_recovered >= 0.95 for stats in dictionary_of(atlas).stats)
+
+
+def test_all_families_are_covered():
+    assert len(FAMILIES) == 7

@@ -1,0 +1,283 @@
+"""Dictionaries: what they compute, how they are kept, which one a subject gets, and how one is trained."""
+
+import json
+
+import pytest
+import torch
+from conftest import make_subject, random_model, word_tokenizer
+from safetensors import safe_open
+from safetensors.torch import save_file
+from vesalius.tools import ToolError
+from vesalius.tools._dictionary import Dictionary, Transcoder, neurons_of
+from vesalius.tools._dictionary_file import ENTRY, dictionary_of, load_dictionary, save_dictionary
+from vesalius.tools._dictionary_training import (
+    TranscoderRecipe,
+    evaluate,
+    fit,
+    mean_loss,
+    read_mlp,
+    read_texts,
+    split_texts,
+    train_from_file,
+    train_transcoders,
+)
+from vesalius.tools._subject import Subject
+
+TEXTS = [f"w{a} w{(a * 7 + b) % 37} w{b} w{(a + b) % 37}" for a in range(12) for b in range(5)]
+
+
+def two_features(activation="relu", **rule) -> Transcoder:
+    """Feature 0 reads the first number and writes (1, 1); feature 1 reads the second, less one half, twice."""
+    return Transcoder(
+        layer=0,
+        W_enc=torch.tensor([[1.0, 0.0], [0.0, 2.0]]),
+        b_enc=torch.tensor([0.0, -1.0]),
+        W_dec=torch.tensor([[1.0, 1.0], [0.0, 3.0]]),
+        b_dec=torch.tensor([0.5, 0.0]),
+        activation=activation,
+        **rule,
+    )
+
+
+def random_transcoder(layer: int, d_model: int, activation: str, **rule) -> Transcoder:
+    generator = torch.Generator().manual_seed(layer)
+    enc, dec = (torch.randn(10, d_model, generator=generator) for _ in range(2))
+    biases = torch.randn(10, generator=generator), torch.randn(d_model, generator=generator)
+    return Transcoder(layer, enc, biases[0], dec, biases[1], activation, **rule)
+
+
+@pytest.mark.parametrize(
+    ("transcoder", "acts"),
+    [
+        (two_features(), [[2.0, 1.0], [0.0, 0.0], [0.25, 3.0]]),
+        (two_features("topk", k=1), [[2.0, 0.0], [0.0, 0.0], [0.0, 3.0]]),
+        (two_features("jumprelu", threshold=torch.tensor([1.0, 2.0])), [[2.0, 0.0], [0.0, 0.0], [0.0, 3.0]]),
+    ],
+    ids=["relu", "topk", "jumprelu"],
+)
+def test_hand_worked_activations_and_outputs(transcoder, acts):
+    found = transcoder.encode(torch.tensor([[2.0, 1.0], [-1.0, 0.0], [0.25, 2.0]]))
+    assert found.tolist() == acts
+    due = [[0.5 + a, a + 3 * b] for a, b in acts]
+    assert transcoder.decode(found).tolist() == due
+
+
+def test_a_rule_without_its_number_is_refused():
+    with pytest.raises(ValueError, match="topk needs it"):
+        two_features("topk")
+    with pytest.raises(ValueError, match="threshold belongs to jumprelu"):
+        two_features("relu", threshold=torch.zeros(2))
+    with pytest.raises(ValueError, match="k=3 of 2 features"):
+        two_features("topk", k=3)
+
+
+@pytest.mark.parametrize(
+    ("activation", "rule"),
+    [("relu", {}), ("topk", {"k": 3}), ("jumprelu", {"threshold": torch.full((10,), 0.2)})],
+)
+def test_a_dictionary_read_back_is_the_one_that_was_written(tmp_path, activation, rule):
+    layers = tuple(random_transcoder(layer, 6, activation, **rule) for layer in range(2))
+    made = Dictionary("mine", "f" * 64, layers)
+    path = tmp_path / "deep" / "mine.safetensors"
+    save_dictionary(made, path)
+    back = load_dictionary(path)
+    values = torch.randn(4, 6, generator=torch.Generator().manual_seed(5))
+    for one, other in zip(made.layers, back.layers, strict=True):
+        assert torch.equal(one.decode(one.encode(values)), other.decode(other.encode(values)))
+    assert (back.name, back.trained_on, back.digest) == (made.name, made.trained_on, made.digest)
+    assert [file.name for file in path.parent.iterdir()] == ["mine.safetensors"]
+    before = path.read_bytes()
+    save_dictionary(back, path)
+    assert path.read_bytes() == before
+
+
+def test_the_digest_sees_a_changed_number_rule_and_model():
+    made = Dictionary("a", "f", (random_transcoder(0, 6, "topk", k=3),))
+    again = Dictionary("b", "f", (random_transcoder(0, 6, "topk", k=3),))
+    others = [
+        Dictionary("a", "f", (random_transcoder(0, 6, "topk", k=4),)),
+        Dictionary("a", "f", (random_transcoder(0, 6, "relu"),)),
+        Dictionary("a", "g", (random_transcoder(0, 6, "topk", k=3),)),
+        Dictionary("a", "f", (random_transcoder(1, 6, "topk", k=3),)),
+    ]
+    assert made.digest == again.digest
+    assert len({made.digest, *(other.digest for other in others)}) == 5
+
+
+def broken_copies(path):
+    """A file that is not safetensors, one without a header, one of a later format, and one with a tensor too short."""
+    with safe_open(path, framework="pt") as file:
+        header = json.loads(file.metadata()[ENTRY])
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    folder = path.parent
+    (folder / "text.safetensors").write_text("no tensors here")
+    save_file(tensors, folder / "bare.safetensors")
+    save_file(tensors, folder / "later.safetensors", metadata={ENTRY: json.dumps(header | {"format": 2})})
+    short = tensors | {"0.b_dec": tensors["0.b_dec"][:-1].clone()}
+    save_file(short, folder / "short.safetensors", metadata={ENTRY: json.dumps(header)})
+    missing = {name: tensor for name, tensor in tensors.items() if name != "0.W_dec"}
+    save_file(missing, folder / "missing.safetensors", metadata={ENTRY: json.dumps(header)})
+    return [folder / f"{name}.safetensors" for name in ("text", "bare", "later", "short", "missing", "absent")]
+
+
+def test_a_file_that_is_no_dictionary_is_refused_with_what_is_one(tmp_path):
+    path = tmp_path / "good.safetensors"
+    save_dictionary(Dictionary("a", "f", (random_transcoder(0, 6, "relu"),)), path)
+    for bad in broken_copies(path):
+        with pytest.raises(ToolError, match="written by `vesalius dictionary train`"):
+            load_dictionary(bad)
+
+
+def subject_in(folder, seed=0) -> Subject:
+    return Subject(random_model("llama", seed), word_tokenizer(), "mine", folder, None)
+
+
+def test_a_subject_gets_the_dictionary_of_its_folder_or_of_a_path(tmp_path):
+    subject = subject_in(tmp_path)
+    layers = tuple(random_transcoder(layer, 24, "relu") for layer in range(3))
+    made = Dictionary("transcoders", subject.key.fingerprint, layers)
+    with pytest.raises(ToolError, match="`vesalius dictionary train mine --texts FILE`, or use `neurons`"):
+        dictionary_of(subject)
+    save_dictionary(made, tmp_path / "dictionaries" / "transcoders.safetensors")
+    save_dictionary(made, tmp_path / "elsewhere.safetensors")
+    assert dictionary_of(subject).digest == made.digest
+    assert dictionary_of(subject, str(tmp_path / "elsewhere.safetensors")).digest == made.digest
+    with pytest.raises(ToolError, match=r"`neurons`, `transcoders`, or a path ending in \.safetensors"):
+        dictionary_of(subject, "../elsewhere")
+    with pytest.raises(ToolError, match="has no layer 3"):
+        made.at(3)
+
+
+def test_a_dictionary_for_other_weights_other_sizes_or_the_twin_is_refused(tmp_path):
+    subject = subject_in(tmp_path)
+    path = tmp_path / "dictionaries" / "transcoders.safetensors"
+    save_dictionary(Dictionary("transcoders", "0" * 64, (random_transcoder(0, 24, "relu"),)), path)
+    with pytest.raises(ToolError, match="Train it again with `vesalius dictionary train mine"):
+        dictionary_of(subject)
+    save_dictionary(Dictionary("transcoders", subject.key.fingerprint, (random_transcoder(0, 6, "relu"),)), path)
+    with pytest.raises(ToolError, match="Train it again for this model"):
+        dictionary_of(subject)
+    with pytest.raises(ToolError, match="Use `neurons` for the twin"):
+        dictionary_of(subject.twin(1))
+    assert dictionary_of(subject.twin(1), "neurons").trained_on == subject.key.fingerprint
+
+
+def test_a_subject_of_double_precision_gets_tensors_of_its_type(tmp_path):
+    model = random_model("llama").to(torch.bfloat16)
+    subject = Subject(model, word_tokenizer(), "half", tmp_path, None)
+    made = Dictionary("transcoders", subject.key.fingerprint, (random_transcoder(0, 24, "topk", k=2),))
+    save_dictionary(made, tmp_path / "dictionaries" / "transcoders.safetensors")
+    assert dictionary_of(subject).at(0).W_dec.dtype == torch.bfloat16
+
+
+def test_neurons_rebuild_the_mlp(subject):
+    dictionary = neurons_of(subject)
+    tokens = subject.tokenise(["w1 w2 w3"])
+    for layer in range(3):
+        one = dictionary.at(layer)
+        run = subject.run(tokens, read=[one.reads, f"mlp_out.{layer}"])
+        written = one.acts(run.sites[one.reads]) @ one.W_dec + one.b_dec
+        assert torch.allclose(written, run.sites[f"mlp_out.{layer}"], atol=1e-4)
+    assert not dictionary.exact_targets
+    assert dictionary_of(subject, "neurons").digest == dictionary.digest
+
+
+def sparse_map(n_tokens=4000, seed=0):
+    """Inputs made of few directions at a time, and an MLP that is a transcoder: a fit must be close."""
+    generator = torch.Generator().manual_seed(seed)
+    directions = torch.linalg.qr(torch.randn(12, 12, generator=generator)).Q
+    writes = torch.randn(12, 12, generator=generator)
+    on = (torch.rand(n_tokens, 12, generator=generator) < 0.12) * (1 + torch.rand(n_tokens, 12, generator=generator))
+    return 5 * (on @ directions) + 3, 0.01 * (on @ writes) - 7
+
+
+def test_a_fit_finds_a_map_that_is_sparse_whatever_its_units():
+    inputs, outputs = sparse_map()
+    recipe = TranscoderRecipe(n_features=48, k=6, steps=1000)
+    made = fit(0, inputs[:3000], outputs[:3000], recipe, lambda *_: None)
+    held_in, held_out = inputs[3000:], outputs[3000:]
+    missed = (made.decode(made.encode(held_in)) - held_out).pow(2).sum()
+    assert missed / (held_out - held_out.mean(0)).pow(2).sum() < 0.05
+    assert (made.encode(held_in) > 0).sum(-1).max() <= 6
+    assert torch.allclose(made.W_dec.norm(dim=-1), torch.ones(48), atol=1e-4)
+
+
+def test_statistics_of_a_perfect_and_of_a_useless_transcoder():
+    subject = make_subject("llama")
+    mlp_in, mlp_out = read_mlp(subject, TEXTS, 1)
+    assert len(mlp_in) == sum(subject.tokenise(TEXTS).lengths)
+    useless = Transcoder(1, torch.zeros(4, 24), torch.zeros(4), torch.zeros(4, 24), torch.zeros(24), "relu")
+    found = evaluate(subject, useless, TEXTS, torch.zeros(4, dtype=torch.bool))
+    # Writing zero is the ablation itself.
+    assert found.loss_spliced == found.loss_ablated
+    assert (found.loss_recovered, found.l0, found.dead) == (0, 0, 1)
+    # An encoder that looks nothing up: the mean explains no variance, by definition.
+    mean = Transcoder(1, torch.zeros(4, 24), torch.ones(4), torch.zeros(4, 24), mlp_out.mean(0), "relu")
+    found = evaluate(subject, mean, TEXTS, torch.zeros(4, dtype=torch.bool))
+    assert found.variance_unexplained == pytest.approx(1, abs=1e-5)
+    assert (found.l0, found.dead) == (4, 0)
+
+
+def test_the_mean_loss_is_that_of_the_models_own_next_words():
+    subject = make_subject("gpt2")
+    useless = Transcoder(0, torch.zeros(1, 24), torch.zeros(1), torch.zeros(1, 24), torch.zeros(24), "relu")
+    total, count = 0.0, 0
+    for text in TEXTS:
+        ids = subject.tokenise([text]).ids
+        total += subject.model(ids, labels=ids).loss.item() * (ids.shape[1] - 1)
+        count += ids.shape[1] - 1
+    assert mean_loss(subject, TEXTS, useless, "clean") == pytest.approx(total / count, abs=1e-4)
+
+
+def test_training_beats_ablation_repeats_from_its_seed_and_is_found_again(tmp_path):
+    subject = subject_in(tmp_path)
+    recipe = TranscoderRecipe(n_features=64, k=8, steps=200)
+    texts = tmp_path / "texts.json"
+    texts.write_text(json.dumps({"texts": TEXTS}))
+    seen: list[int] = []
+    made, path = train_from_file(subject, texts, None, recipe, lambda done, total, _: seen.append(done / total))
+    assert path == tmp_path / "dictionaries" / "transcoders.safetensors"
+    assert seen == sorted(seen)
+    assert seen[-1] == 1
+    assert dictionary_of(subject).digest == made.digest == train_transcoders(subject, TEXTS, recipe).digest
+    assert train_transcoders(subject, TEXTS, TranscoderRecipe(64, 8, 200, seed=1)).digest != made.digest
+    assert dictionary_of(subject).stats == made.stats
+    for stats in made.stats:
+        assert stats.variance_unexplained < 0.9
+        assert stats.l0 <= 8
+    assert [one.layer for one in made.layers] == [0, 1, 2]
+
+
+def test_held_out_texts_are_never_trained_on():
+    trained, held_out = split_texts(TEXTS * 2, seed=0)
+    assert not {*trained} & {*held_out}
+    assert {*trained} | {*held_out} == {*TEXTS}
+    assert len(held_out) == pytest.approx(len({*TEXTS}) / 5, abs=1)
+    assert split_texts(TEXTS, seed=1)[1] != held_out
+
+
+def test_texts_are_read_from_a_list_an_object_or_lines(tmp_path):
+    contents = {"a.json": '["x y", "z"]', "b.json": '{"texts": ["x y", "z"]}', "c.txt": "x y\n\nz\n"}
+    for name, content in contents.items():
+        (tmp_path / name).write_text(content)
+        assert read_texts(tmp_path / name) == ("x y", "z")
+
+
+@pytest.mark.parametrize(
+    ("name", "content"), [("a.json", "{"), ("b.json", '{"texts": 3}'), ("c.txt", "\n"), ("d", None)]
+)
+def test_a_file_without_texts_is_refused_with_what_may_be_given(tmp_path, name, content):
+    if content is not None:
+        (tmp_path / name).write_text(content)
+    with pytest.raises(ToolError, match="one text a line"):
+        read_texts(tmp_path / name)
+
+
+def test_what_cannot_be_trained_on_is_refused_with_the_mend(tmp_path):
+    subject = make_subject("llama")
+    with pytest.raises(ToolError, match="Pass at least 5"):
+        train_transcoders(subject, ["w1 w2"] * 9)
+    with pytest.raises(ToolError, match="Train on the model itself"):
+        train_transcoders(subject.twin(0), TEXTS)
+    with pytest.raises(ToolError, match="--out FILE"):
+        train_from_file(subject, tmp_path / "texts.json", None, TranscoderRecipe())
