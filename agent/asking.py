@@ -14,7 +14,7 @@ from .runs import RunFolder, RunInfo
 
 if TYPE_CHECKING:
     from ..memory import Memory
-    from ..tools._subject import Subject
+    from ..tools import Subject
     from .desk import Desk
 
 MemoryOpener = Callable[[], "Memory"]

@@ -7,8 +7,8 @@ from ..tools import Measurement, SubjectKey, ToolError, get_tool, measurement_id
 from .runs import RunFolder
 
 if TYPE_CHECKING:
+    from ..tools import Subject
     from ..tools._dictionary import Dictionary
-    from ..tools._subject import Subject
 
 Report = Callable[[int, int, str], None]
 
@@ -41,7 +41,7 @@ class Bench:
 
     def id_of(self, tool: str, args: dict[str, Any], twin_seed: int | None) -> str:
         """The id that a measurement will have, known before it runs."""
-        return measurement_id(tool, get_tool(tool).parse(args).model_dump(mode="json"), self._key(twin_seed))
+        return request_id(tool, args, self._key(twin_seed))
 
     def _key(self, twin_seed: int | None) -> SubjectKey:
         return self.subject.key.model_copy(update={"reinit_seed": twin_seed})
@@ -52,6 +52,11 @@ class Bench:
         if twin_seed not in self._twins:
             self._twins[twin_seed] = self.subject.twin(twin_seed)
         return self._twins[twin_seed]
+
+
+def request_id(tool: str, args: dict[str, Any], subject: SubjectKey) -> str:
+    """The id of a request: defaults filled in, as the measurement itself will have it."""
+    return measurement_id(tool, get_tool(tool).parse(args).model_dump(mode="json"), subject)
 
 
 def trained_dictionary(subject: "Subject") -> "Dictionary | None":

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from ..memory import AnyRecord, ClaimRecord, FeatureCard, Hit, Kind, RememberError
+from ..memory import RememberError
 from ..tools import Frozen, Measurement, ToolError
 from ._evidence import Arm, Judgement, Prediction
 from ._samples import arm_key, arms_of, evidence_for
@@ -23,6 +23,7 @@ from .planners.interface import (
     Task,
     View,
 )
+from .recalling import findings_about
 from .report.build import build_report
 from .report.figures import render_plain
 from .report.render import write_report
@@ -30,14 +31,11 @@ from .runs import RunFolder
 
 if TYPE_CHECKING:
     from ..memory import Memory
-    from ..tools._subject import Subject
+    from ..tools import Subject
 
 Event = dict[str, Any]
 Emit = Callable[[Event], None]
 
-RECALLED = 6  # findings of each kind that a planner is shown
-RECALLED_KINDS: tuple[Kind, ...] = ("claims", "feature_cards")
-RELATED = 0.5  # cosine from which a finding is about the question
 TWIN_SEED = 1  # of the re-initialised model that controls are measured on
 
 
@@ -106,27 +104,13 @@ class Desk:
         """Ask the memory once; what it said is in the ledger, so a resumed run does not hear something newer."""
         if self.ledger.find("recalled") is not None:
             return
-        hits: list[Recalled] = []
-        problem = ""
-        if self.open_memory is not None:
-            try:
-                with self.open_memory() as memory:
-                    found = [
-                        hit
-                        for kind in RECALLED_KINDS
-                        for hit in memory.recall(self.task.question, self.card.key, kind, RECALLED).same_weights
-                        if hit.similarity >= RELATED
-                    ]
-                    hits = [_recalled(hit, self.card.dictionary_digest) for hit in found]
-            except RememberError as error:
-                problem = str(error)
-        self.ledger.append(
-            "recalled", "note", {"recalled": [h.model_dump(mode="json") for h in hits], "problem": problem}
-        )
+        hits, problem = findings_about(self.task.question, self.card, self.open_memory)
+        heard = [hit.model_dump(mode="json") for hit in hits]
+        self.ledger.append("recalled", "note", {"recalled": heard, "problem": problem})
         if problem:
             emit({"event": "notice", "text": f"Earlier findings could not be read: {problem}"})
         if hits:
-            emit({"event": "recalled", "findings": [hit.model_dump(mode="json") for hit in hits]})
+            emit({"event": "recalled", "findings": heard})
 
     @property
     def recalled(self) -> tuple[Recalled, ...]:
@@ -282,27 +266,6 @@ class Desk:
         kept = self.folder.kept(measurement_id)
         assert kept is not None, f"{measurement_id} is in the state but not in the run's folder"
         return kept
-
-
-def _recalled(hit: Hit, dictionary: str | None) -> Recalled:
-    record = hit.record
-    return Recalled(
-        kind=record.kind,
-        record=record.id,
-        run=record.run,
-        text=_told(record),
-        similarity=round(hit.similarity, 4),
-        feature=record.feature if isinstance(record, FeatureCard) and record.dictionary == dictionary else "",
-    )
-
-
-def _told(record: AnyRecord) -> str:
-    """A record in one line."""
-    if isinstance(record, FeatureCard):
-        return f"Feature {record.feature} fires most at {record.name}."
-    if isinstance(record, ClaimRecord):
-        return f"{record.verdict}, {record.tier}: {record.text}"
-    return f"{record.verdict}: {record.statement}"
 
 
 def _is_arm(key: str, sealed: tuple[Proposal, ...]) -> bool:

@@ -37,9 +37,10 @@ def _what_a_person_can_mend() -> tuple[type[Exception], ...]:
     from ..memory import RememberError
     from ..tools import ToolError
     from .ledger import LedgerError
+    from .report.schema import UnreadableReport
     from .runs import UnknownRun, UnreadableFile
 
-    return (ToolError, RememberError, LedgerError, UnknownRun, UnreadableFile, SettingError, OSError)
+    return (ToolError, RememberError, LedgerError, UnknownRun, UnreadableFile, UnreadableReport, SettingError, OSError)
 
 
 class SettingError(ValueError):

@@ -1,5 +1,6 @@
 """One line per measurement: what it found, in words, with every figure a reference to it."""
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -90,6 +91,15 @@ def _feature_contrast(m: Measurement) -> Sentence:
     )
 
 
+def _probe_prompts(m: Measurement) -> Sentence:
+    groups = Counter(f["group"] for f in m.result["features"])
+    named = ", ".join(name(node["name"]) for node in m.result["supernodes"][:4])
+    if not named:
+        return say("No feature fired on the probes.")
+    most = ", ".join(group.lower() for group, _ in groups.most_common())
+    return say(f"Features fall into these classes, the largest first: {most}. Largest groups: {named}.")
+
+
 def _steer(m: Measurement) -> Sentence:
     points = m.result["points"]
     best = max(range(len(points)), key=lambda i: sum(points[i]["answered"]))
@@ -126,6 +136,7 @@ _BY_TOOL: dict[str, Headline] = {
     "logit_lens": _logit_lens,
     "next_token": _next_token,
     "patch": _patch,
+    "probe_prompts": _probe_prompts,
     "steer": _steer,
     "substitutions": _substitutions,
 }

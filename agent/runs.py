@@ -32,6 +32,7 @@ def write_whole(path: Path, text: str) -> None:
     """Write a file so that it is there whole or not at all, whatever happens meanwhile."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    os.fchmod(handle, 0o644)  # temporary files are closed to others; a report is to be read
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(text)

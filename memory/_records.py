@@ -111,7 +111,7 @@ class ClaimRecord(Record):
     kind: Literal["claims"] = "claims"
     text: Text = Field(min_length=1, description="The claim in words.")
     verdict: Verdict = Field(description="What the judge said.")
-    effect: Number | None = Field(default=None, description="Share of the gap between clean and corrupted; none if unmeasured.")
+    effect: Number | None = Field(default=None, description="Share of the clean-corrupted gap; none if unmeasured.")
     interval: tuple[Number, Number] | None = Field(default=None, description="Lower and upper bound of the effect.")
     question: Text = Field(default="", description="Question that the run was asked.")
     where: Text = Field(default="", description="Site or circuit that the claim is about, such as `head.3.5`.")

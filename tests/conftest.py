@@ -19,7 +19,7 @@ from transformers import (
     Qwen2Config,
     Qwen3Config,
 )
-from vesalius.tools._subject import Subject
+from vesalius.tools import Subject
 
 WORDS = ["<pad>", "<bos>", "<unk>", *[f"w{i}" for i in range(37)]]
 SIZES = {
@@ -49,7 +49,11 @@ def word_tokenizer() -> PreTrainedTokenizerFast:
     core.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     core.post_processor = processors.TemplateProcessing(single="<bos> $A", special_tokens=[("<bos>", 1)])
     return PreTrainedTokenizerFast(
-        tokenizer_object=core, bos_token="<bos>", unk_token="<unk>", pad_token="<pad>", clean_up_tokenization_spaces=False
+        tokenizer_object=core,
+        bos_token="<bos>",
+        unk_token="<unk>",
+        pad_token="<pad>",
+        clean_up_tokenization_spaces=False,
     )
 
 
@@ -93,7 +97,7 @@ def subject_of() -> Callable[..., Subject]:
 @pytest.fixture(scope="session")
 def atlas() -> Subject:
     """The reference model that ships with the package."""
-    from vesalius.tools._subject import load_subject
+    from vesalius.tools import load_subject
 
     return load_subject("atlas", device="cpu")
 

@@ -26,7 +26,7 @@ class Norm:
 
     def scale(self, x: Float[Tensor, "*any d_model"]) -> Float[Tensor, "*any 1"]:
         """The denominator: what an attribution graph freezes."""
-        wide = self.centre(x).to(torch.float32)
+        wide = self.centre(x).to(torch.promote_types(x.dtype, torch.float32))
         return (wide.pow(2).mean(-1, keepdim=True) + self.eps).sqrt().to(x.dtype)
 
     def centre(self, x: Float[Tensor, "*any d_model"]) -> Float[Tensor, "*any d_model"]:

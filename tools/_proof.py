@@ -16,8 +16,11 @@ from ._base import ToolError
 if TYPE_CHECKING:
     from ._subject import Subject
 
-TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4, torch.bfloat16: 5e-2, torch.float16: 1e-2}
-"""Largest difference allowed, as a share of the part's largest value, by element type."""
+TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-4, torch.bfloat16: 5e-2, torch.float16: 1e-2}
+"""Largest difference allowed, as a share of the part's largest value, by element type.
+
+Float64 gets no more than float32's digits: Hugging Face computes RMS norms and softmax in float32 whatever the model.
+"""
 
 PROOF_PROMPTS, PROOF_TOKENS, PROOF_SEED = 2, 8, 1543
 

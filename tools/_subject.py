@@ -4,6 +4,7 @@ A subject is untrusted: weights come from safetensors alone, and no code of a mo
 """
 
 import hashlib
+import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -105,7 +106,8 @@ class Subject:
             seen.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
         config = {k: v for k, v in self.model.config.to_dict().items() if k not in _CONFIG_THAT_IS_NO_MODEL}
         seen.update(canonical(config).encode())
-        seen.update(self.tokenizer.backend_tokenizer.to_str().encode())
+        tokenizer = json.loads(self.tokenizer.backend_tokenizer.to_str())
+        seen.update(canonical({k: v for k, v in tokenizer.items() if k not in _TOKENIZER_STATE}).encode())
         return seen.hexdigest()
 
     @cached_property
@@ -252,6 +254,7 @@ class Subject:
 
 
 _CONFIG_THAT_IS_NO_MODEL = ("_name_or_path", "transformers_version", "architectures", "dtype", "torch_dtype")
+_TOKENIZER_STATE = ("padding", "truncation")  # set by calls, not part of the tokenizer
 
 
 def reference_models() -> tuple[str, ...]:

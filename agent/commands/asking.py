@@ -26,7 +26,7 @@ def ask_command(
     settings: Settings, question: str, pairs: Path | None, resume: str, use_memory: bool, download: bool, as_json: bool
 ) -> "Report":
     """Start or go on with a run, show it, and print what it found; returns the report."""
-    from ...tools._subject import load_subject
+    from ...tools import load_subject
     from ..report.schema import read_report
 
     where = Where(settings.home, settings.memory, use_memory)

@@ -64,8 +64,7 @@ def _device(settings: Settings) -> Check:
 
 
 def _models() -> list[Check]:
-    from ...tools import ToolError
-    from ...tools._subject import load_subject, reference_models
+    from ...tools import ToolError, load_subject, reference_models
 
     checks = []
     for name in reference_models():

@@ -8,7 +8,7 @@ from .output import print_json, print_table
 
 def models_command(as_json: bool) -> None:
     """List the reference models."""
-    from ...tools._subject import REFERENCE_FOLDER, load_subject, reference_models
+    from ...tools import REFERENCE_FOLDER, load_subject, reference_models
 
     rows: list[dict[str, Any]] = []
     for name in reference_models():

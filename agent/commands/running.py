@@ -5,6 +5,8 @@ import sys
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from typing import Any, NoReturn
 
+from pydantic_core import to_jsonable_python
+
 from ...tools import Tool, ToolError, get_tool
 from ..settings import Settings
 from .output import print_json
@@ -27,7 +29,7 @@ def run_command(settings: Settings, name: str, arguments: list[str]) -> None:
     if given.args:
         raw = {**_object(given.args), **raw}
     args = tool.parse(raw)  # before the model is loaded
-    from ...tools._subject import load_subject
+    from ...tools import load_subject
 
     subject = load_subject(given.model, device=given.device)
 
@@ -53,14 +55,14 @@ def _parser(tool: Tool[Any, Any], settings: Settings) -> ArgumentParser:
     parser.add_argument("--args", default="", help="all arguments as one JSON object; options override it")
     parser.add_argument("--json", action="store_true", help="the default; accepted everywhere for scripts")
     for field, info in tool.args_model.model_fields.items():
-        default = "required" if info.is_required() else f"default {json.dumps(_plain(info.get_default()))}"
+        default = (
+            "required"
+            if info.is_required()
+            else f"default {json.dumps(to_jsonable_python(info.get_default(call_default_factory=True)))}"
+        )
         help_text = f"{info.description} ({default})".replace("%", "%%")
         parser.add_argument(f"--{field.replace('_', '-')}", dest=field, default=None, help=help_text)
     return parser
-
-
-def _plain(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value
 
 
 def _value(text: str) -> Any:

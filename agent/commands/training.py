@@ -14,8 +14,8 @@ def train_command(
     model: str, texts: Path, out: Path | None, features: int, active: int, steps: int, seed: int, as_json: bool
 ) -> None:
     """Train, say how good each layer is, and where the file lies."""
+    from ...tools import load_subject
     from ...tools._dictionary_training import TranscoderRecipe, train_from_file
-    from ...tools._subject import load_subject
 
     subject = load_subject(model)
     recipe = TranscoderRecipe(n_features=features, k=active, steps=steps, seed=seed)

@@ -1,8 +1,8 @@
 """What does a feature stand for: where it fires, what it promotes, and a sealed test on prompts it was not named from.
 
 The name is the token at which most of its strongest contexts peak; a feature without one stays unnamed. The prediction:
-on held-out prompts it fires with that token in place and not with another, more than other features of its layer do, and
-not by its direction alone.
+on held-out prompts it fires with that token in place and not with another, more than other features of its layer do,
+and not by its direction alone.
 """
 
 import random

@@ -12,6 +12,7 @@ from ._pairs import Pool
 from .interface import Experiment, View
 
 DESCRIBED_FEATURES = 3
+PROBED_FEATURES = 40
 STEER_PROMPTS = 8
 STRENGTHS = (0.25, 0.5, 1.0, 2.0)
 
@@ -46,15 +47,18 @@ def _with_dictionary(view: View) -> Iterator[Experiment]:
         args={"prompts": [task.prompt], "dictionary": view.card.dictionary},
         why="which features fire on the prompt",
     )
+    graph = view.results.get("graph")
+    if graph is None:
+        return
+    probed = {"prompt": task.prompt, "target": task.answer, "dictionary": view.card.dictionary}
     yield Experiment(
         key="probes",
         tool="probe_prompts",
-        args={"prompt": task.prompt, "target": task.answer, "dictionary": view.card.dictionary},
-        why="what the features stand for, by where they fire on probe prompts",
+        args={**probed, "features": list(strongest_features(graph, PROBED_FEATURES))},
+        why="what the graph's features stand for, by where they fire on probe prompts",
     )
-    graph = view.results.get("graph")
     known = {hit.feature for hit in view.recalled if hit.feature}
-    for feature in strongest_features(graph) if graph else ():
+    for feature in strongest_features(graph, DESCRIBED_FEATURES):
         if feature not in known:
             yield Experiment(
                 key=f"feature {feature}",
@@ -64,12 +68,12 @@ def _with_dictionary(view: View) -> Iterator[Experiment]:
             )
 
 
-def strongest_features(graph: Measurement) -> tuple[str, ...]:
+def strongest_features(graph: Measurement, most: int) -> tuple[str, ...]:
     """Features of a graph by influence, strongest first, each once."""
     nodes: list[dict[str, Any]] = [n for n in graph.result["nodes"] if n["kind"] == "feature"]
     ordered = sorted(nodes, key=lambda n: (n["influence"], n["id"]))
     names = dict.fromkeys(f"{n['layer']}/{n['feature']}" for n in ordered)
-    return tuple(names)[:DESCRIBED_FEATURES]
+    return tuple(names)[:most]
 
 
 def _steering(view: View, pool: Pool) -> Experiment | None:

@@ -8,10 +8,12 @@ from collections.abc import Iterator, Sequence
 from .._samples import arm_key
 from ..headlines import headline
 from ..report.schema import Sentence
-from . import _feature_question
+from . import _feature_question, _mediation
 from ._pairs import Pool
 from ._plain import name, number, say, share
 from .interface import JudgedClaim, View, Words
+
+MOST_NAMED = 12  # places in one sentence
 
 
 class Wording:
@@ -74,6 +76,7 @@ class Wording:
             return
         if found.variable:
             yield self._variable(found)
+            yield from self._before(found)
         yield from self._carried(found)
         if found.components:
             yield self._path(found)
@@ -93,6 +96,40 @@ class Wording:
             shares,
             f"of held-out prompts (effect {_effect(first)}).",
         )
+
+    def _before(self, found: "Found") -> Iterator[Sentence]:
+        """How little the site before the first one moved: seen while exploring, and said to be no more than that."""
+        swept = self.view.results.get("variable")
+        if swept is None:
+            return
+        cells = swept.result["cells"]
+        first = next(i for i, cell in enumerate(cells) if cell["site"] == _place(found.variable[0])[0])
+        claimed = {_place(claim)[0] for claim in self.claims_about_absence()}
+        if first > 0 and cells[first - 1]["site"] not in claimed:
+            yield say(
+                f"One step before, at {name(cells[first - 1]['site'])}, the exchange moved",
+                share(swept.id, f"cells.{first - 1}.moved"),
+                "of the answers while exploring (observed, not tested).",
+            )
+
+    def claims_about_absence(self) -> list[JudgedClaim]:
+        """Claims that a site plays no part, whatever their verdict."""
+        return [claim for claim in self.claims if claim.proposal.hypothesis.kind == "absence"]
+
+    def _idle(self) -> Iterator[Sentence]:
+        """Places that were patched and move next to nothing."""
+        for key, what in (("components", "blocks"), ("heads", "heads")):
+            swept = self.view.results.get(key)
+            if swept is None:
+                continue
+            idle: dict[str, list[str]] = {}
+            for cell in swept.result["cells"]:
+                if abs(cell["effect"]) < _mediation.GONE:
+                    idle.setdefault(cell["position"], []).append(name(cell["site"]))
+            for position, sites in idle.items():
+                where = "the last token" if position == "last" or self.pool is None else self.pool.place
+                shown = _listed(sites) if len(sites) <= MOST_NAMED else f"{', '.join(sites[:MOST_NAMED])} and others"
+                yield say(f"Patched at {where} and found to move next to nothing, among {what}: {shown}.")
 
     def _carried(self, found: "Found") -> Iterator[Sentence]:
         pool = self.pool
@@ -144,6 +181,7 @@ class Wording:
         for claim in self.claims:
             if claim.judgement.verdict != "supported":
                 yield say(f"{claim.judgement.verdict.capitalize()}:", claim.proposal.hypothesis.statement)
+        yield from self._idle()
         for key, reason in self.view.failed.items():
             yield say(f"The experiment {name(key)} could not run:", name(reason) + ".")
         if self.premise_holds is False or self.view.task.kind == "feature":

@@ -5,7 +5,7 @@ them and judges them, so a planner that is wrong, or lies, can waste time but ca
 """
 
 from collections.abc import Mapping
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from pydantic import Field
 
@@ -120,6 +120,7 @@ class Words(Frozen):
     )
 
 
+@runtime_checkable
 class Planner(Protocol):
     """Chooses experiments. The deterministic one is `protocol.ProtocolPlanner`."""
 

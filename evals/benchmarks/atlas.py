@@ -2,7 +2,7 @@
 
 from transformers import AutoTokenizer, LlamaForCausalLM
 
-from ...tools._subject import REFERENCE_FOLDER
+from ...tools import REFERENCE_FOLDER
 from ..metric import Metric, share_metric
 from ..organisms._verify import Quantity
 from ..organisms._verify import measure as measure_card

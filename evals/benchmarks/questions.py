@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ...agent.asking import Where, ask, desk_for, start_run
 from ...agent.report.schema import Report, read_report
-from ...tools._subject import Subject, load_subject
+from ...tools import Subject, load_subject
 from ..metric import Metric, share_metric
 
 QUESTIONS = 8

@@ -16,12 +16,11 @@ from typing import Literal
 
 import torch
 
-from ...tools import ToolError
+from ...tools import REFERENCE_FOLDER, Subject, ToolError, load_subject
 from ...tools._dictionary import TRANSCODERS, Dictionary, LayerStats, Transcoder
 from ...tools._dictionary_file import save_dictionary
 from ...tools._dictionary_training import TranscoderRecipe, evaluate, train_transcoders
 from ...tools._hooks import Edit
-from ...tools._subject import REFERENCE_FOLDER, Subject, load_subject
 
 RECIPE = TranscoderRecipe(n_features=512, k=12, steps=1500)
 LEAST_RECOVERED = 0.95

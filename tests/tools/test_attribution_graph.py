@@ -11,14 +11,13 @@ import pytest
 import torch
 from conftest import FAMILIES, make_subject, random_model, word_tokenizer
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
-from vesalius.tools import ToolError, _attribution_build, get_tool, silent
+from vesalius.tools import Subject, ToolError, _attribution_build, get_tool, silent
 from vesalius.tools._attribution_build import Graph, build, intervention_error
 from vesalius.tools._attribution_local import frozen_run, local_model
 from vesalius.tools._attribution_scores import Kinds, cumulative_share, influence, prune, scores, shares
 from vesalius.tools._attribution_sweep import direct_effects, logit_targets
 from vesalius.tools._dictionary import Dictionary, Transcoder, neurons_of
 from vesalius.tools._dictionary_file import dictionary_of, save_dictionary
-from vesalius.tools._subject import Subject
 from vesalius.tools.attribution_graph import AttributionGraphArgs, answer_vectors, attribution_graph, most_likely
 
 PROMPT = "w3 w11 w7 w3 w20"

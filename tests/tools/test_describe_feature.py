@@ -3,10 +3,9 @@
 import pytest
 import torch
 from conftest import make_subject, random_model, word_tokenizer
-from vesalius.tools import ToolError, get_tool
+from vesalius.tools import Subject, ToolError, get_tool
 from vesalius.tools._dictionary import Dictionary, Transcoder
 from vesalius.tools._dictionary_file import save_dictionary
-from vesalius.tools._subject import Subject
 from vesalius.tools.describe_feature import DescribeFeatureArgs, describe_feature, direct_path
 
 TEXTS = ("w1 w2 w3 w4 w5", "w6 w2", "w7 w1 w1", "w9 w4 w4 w4", "w10 w11", "w6 w2")

@@ -7,7 +7,7 @@ import torch
 from conftest import make_subject, random_model, word_tokenizer
 from safetensors import safe_open
 from safetensors.torch import save_file
-from vesalius.tools import ToolError
+from vesalius.tools import Subject, ToolError
 from vesalius.tools._dictionary import Dictionary, Transcoder, neurons_of
 from vesalius.tools._dictionary_file import ENTRY, dictionary_of, load_dictionary, save_dictionary
 from vesalius.tools._dictionary_training import (
@@ -21,7 +21,6 @@ from vesalius.tools._dictionary_training import (
     train_from_file,
     train_transcoders,
 )
-from vesalius.tools._subject import Subject
 
 TEXTS = [f"w{a} w{(a * 7 + b) % 37} w{b} w{(a + b) % 37}" for a in range(12) for b in range(5)]
 

@@ -3,10 +3,9 @@
 import pytest
 import torch
 from conftest import make_subject, random_model, word_tokenizer
-from vesalius.tools import ToolError, get_tool
+from vesalius.tools import Subject, ToolError, get_tool
 from vesalius.tools._dictionary import Dictionary, Transcoder
 from vesalius.tools._dictionary_file import save_dictionary
-from vesalius.tools._subject import Subject
 from vesalius.tools.feature_activations import Columns, FeatureActivationsArgs, feature_activations
 
 PROMPTS = ("w1 w2 w3 w4 w5", "w6 w2", "w7 w1 w1")

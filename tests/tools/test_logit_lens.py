@@ -3,8 +3,7 @@
 import pytest
 import torch
 from conftest import make_subject, random_model, word_tokenizer
-from vesalius.tools import ToolError, load_tools
-from vesalius.tools._subject import Subject
+from vesalius.tools import Subject, ToolError, load_tools
 from vesalius.tools.logit_lens import LogitLensArgs, lens_logits, logit_lens
 
 PROMPTS = ("w1 w2 w3", "w4 w5")
@@ -60,6 +59,14 @@ def test_blocks_that_add_nothing_leave_every_row_as_the_embedding():
     rows = logit_lens(subject, args(track=("w3",))).prompts[0].layers
     assert len(rows) == 4
     assert len({(row.top, row.tracked) for row in rows}) == 1
+
+
+def test_the_reference_model_answers_from_the_block_that_training_placed_the_answer_behind(atlas):
+    prompt = "the capital of the state containing Dallas is"
+    result = logit_lens(atlas, LogitLensArgs(prompts=(prompt,), track=("Austin",)))
+    ranks = [layer.tracked[0].rank for layer in result.prompts[0].layers]
+    assert ranks[3:] == [1, 1]  # after blocks 2 and 3
+    assert min(ranks[:3]) > 1
 
 
 def test_each_argument_varies_the_result():

@@ -78,7 +78,7 @@ def test_a_control_moves_each_token_as_far_as_the_intervention_does():
 
 @pytest.mark.parametrize("mode", MODES)
 def test_nothing_pushed_changes_no_bit(subject, mode):
-    for site in ("resid_post.1", "mlp_out.0", "embed"):
+    for site in ("resid_post.1", "embed"):
         result = steer(subject, args(mode=mode, site=site, strengths=(0.0, 1.0)))
         assert result.no_op_change == 0.0
         if mode != "clamp":
@@ -189,6 +189,39 @@ def test_narrow_sites_are_steered_in_their_own_space():
     subject = make_subject("gpt2")
     for site, width in (("head.1.2", 6), ("mlp_act.1", 96)):
         assert steer(subject, args(site=site, vector=[1.0] * width)).points[0].effect != 0
+
+
+def test_the_reference_models_state_steers_its_answer_and_random_directions_do_not(atlas):
+    """Known answer: training placed the state of a city at the city, after block 1."""
+    family = next(f for f in atlas.tasks if f.name == "two_hop")
+    cities = {
+        state: [r.slots["city"] for r in family.rows if r.slots["state"] == state and r.split == "train"]
+        for state in ("Texas", "California")
+    }
+    prompts = {state: [family.templates[0].fill({"city": city}) for city in cities[state]] for state in cities}
+    result = steer(
+        atlas,
+        SteerArgs(
+            site="resid_post.1",
+            prompts=tuple(prompts["Texas"][:4]),
+            entities=tuple(cities["Texas"][:4]),
+            answer="Sacramento",
+            foil="Austin",
+            positive=tuple(prompts["California"]),
+            positive_entities=tuple(cities["California"]),
+            negative=tuple(prompts["Texas"][4:]),
+            negative_entities=tuple(cities["Texas"][4:]),
+            positions="entity",
+            mode="clamp",
+            strengths=(0.5,),
+            n_neutral=16,
+        ),
+    )
+    (point,) = result.points
+    assert not any(result.clean_answered)
+    assert all(point.answered)
+    assert point.effect > 2 * max(map(abs, point.random_effects))
+    assert result.no_op_change == 0.0
 
 
 @pytest.mark.parametrize(

@@ -3,9 +3,8 @@
 import pytest
 import torch
 from conftest import FAMILIES, make_subject, random_model, word_tokenizer
-from vesalius.tools import ToolError
+from vesalius.tools import Subject, ToolError, load_subject
 from vesalius.tools._architectures import LlamaLike
-from vesalius.tools._subject import Subject, load_subject
 
 PROMPTS = ["w1 w2 w3 w4", "w5 w6", "w7 w8 w9"]
 KINDS = ("resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_in", "mlp_act", "mlp_out")
@@ -108,6 +107,13 @@ def test_the_fingerprint_sees_one_changed_weight():
     after = Subject(model, word_tokenizer(), "a", None, None)
     again = Subject(random_model("gpt2"), word_tokenizer(), "b", None, None)
     assert before.key.fingerprint == again.key.fingerprint != after.key.fingerprint
+
+
+def test_the_fingerprint_does_not_depend_on_what_was_asked_before():
+    before, after = (Subject(random_model("gpt2"), word_tokenizer(), "a", None, None) for _ in range(2))
+    after.tokenizer(["w1 w2", "w3"], padding=True, truncation=True, max_length=8)
+    after.answer_token("w1", "w2")
+    assert before.key == after.key
 
 
 def test_names_of_other_libraries_are_understood():

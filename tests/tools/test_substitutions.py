@@ -56,7 +56,7 @@ def test_a_word_put_back_changes_nothing():
 
 @pytest.mark.external
 def test_a_prompt_of_one_word_is_taken_apart_into_tokens(external):
-    from vesalius.tools._subject import load_subject
+    from vesalius.tools import load_subject
 
     subject = load_subject(str(external / "models" / "gpt-nano-sort-hf"), device="cpu")
     result = substitutions(subject, SubstitutionsArgs(prompt="CBABCAA", answer="A"))
@@ -67,7 +67,7 @@ def test_a_prompt_of_one_word_is_taken_apart_into_tokens(external):
 
 @pytest.mark.external
 def test_she_hangs_on_girl(external):
-    from vesalius.tools._subject import load_subject
+    from vesalius.tools import load_subject
 
     subject = load_subject(str(external / "models" / "stories260k-hf"), device="cpu")
     prompt = "Once upon a time there was a little girl named Lily. One day,"

@@ -1,0 +1,46 @@
+"""Judges a report's claims again, from its measurements made again."""
+
+from collections.abc import Mapping
+
+from ..tools import Measurement, SubjectKey
+from ._evidence import Arm, Judgement, Prediction
+from ._samples import arm_key, arms_of, evidence_for
+from .bench import request_id
+from .desk import TWIN_SEED
+from .judge import judge
+from .report.schema import Report
+
+
+def rejudged(report: Report, again: Mapping[str, Measurement]) -> dict[str, Judgement]:
+    """Every claim's judgement, by claim id, from measurements by id; the same code and seed as in the run."""
+    explored = [again[r.measurement.id] for r in report.measurements if r.phase not in ("confirm", "control")]
+    return {
+        claim.id: judge(
+            claim.prediction,
+            evidence_for(
+                claim.prediction,
+                _of_arms(claim.prediction, report.subject.key, again),
+                _failures(claim.prediction, report),
+                explored,
+            ),
+            seed=report.seed,
+        )
+        for claim in report.claims
+    }
+
+
+def _of_arms(prediction: Prediction, subject: SubjectKey, again: Mapping[str, Measurement]) -> dict[str, Measurement]:
+    found = {arm_key(prediction, arm): again.get(_id_of(prediction, arm, subject)) for arm in arms_of(prediction)}
+    return {key: measurement for key, measurement in found.items() if measurement is not None}
+
+
+def _id_of(prediction: Prediction, arm: Arm, subject: SubjectKey) -> str:
+    twin_seed = TWIN_SEED if arm in prediction.twin_arms else None
+    return request_id(arm.tool, arm.args, subject.model_copy(update={"reinit_seed": twin_seed}))
+
+
+def _failures(prediction: Prediction, report: Report) -> dict[str, str]:
+    """Why arms could not run, by their key, as the report's path of analyses tells it."""
+    told = {step.why: step.outcome.text for step in report.tried if step.measurement is None}
+    keys = {arm_key(prediction, arm): f"{prediction.id}, {arm.label}" for arm in arms_of(prediction)}
+    return {key: told[why] for key, why in keys.items() if why in told}

@@ -1,0 +1,57 @@
+"""Where the nodes of an attribution graph stand: tokens along x, layers along y, no two nodes on one spot."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+SPACING = 40  # between neighbours; nodes are drawn at most `NODE` wide
+NODE = 26
+GAP = 30  # between columns and between layers
+WIDEST = 5  # nodes side by side at one token and layer before a second line begins
+
+
+class Place(NamedTuple):
+    """Centre of a node; y grows downwards, so the first layer is at the bottom."""
+
+    x: float
+    y: float
+
+
+class Layout(NamedTuple):
+    """Places of nodes, and where columns and layers are named."""
+
+    nodes: dict[str, Place]
+    columns: tuple[tuple[int, float], ...]
+    layers: tuple[tuple[int, float], ...]
+
+
+def layout(nodes: Sequence[Mapping[str, Any]]) -> Layout:
+    """Places of all nodes; those of most influence stand first in their cell."""
+    cells: dict[tuple[int, int], list[Mapping[str, Any]]] = defaultdict(list)
+    for node in nodes:
+        cells[node["position"], node["layer"]].append(node)
+    wide: dict[int, int] = defaultdict(int)
+    high: dict[int, int] = defaultdict(int)
+    for (position, layer), here in cells.items():
+        wide[position] = max(wide[position], min(len(here), WIDEST))
+        high[layer] = max(high[layer], -(-len(here) // WIDEST))
+    left = _starts(wide)
+    bottom = _starts(high)
+    places: dict[str, Place] = {}
+    for (position, layer), here in cells.items():
+        # `influence` counts all nodes of more influence too, so small comes first.
+        for i, node in enumerate(sorted(here, key=lambda n: (n["influence"], n["id"]))):
+            x = left[position] + SPACING * (i % WIDEST)
+            places[node["id"]] = Place(x, -(bottom[layer] + SPACING * (i // WIDEST)))
+    columns = tuple((p, left[p] + SPACING * (wide[p] - 1) / 2) for p in sorted(wide))
+    return Layout(places, columns, tuple((layer, -bottom[layer]) for layer in sorted(high)))
+
+
+def _starts(sizes: Mapping[int, int]) -> dict[int, float]:
+    """Where each column or layer begins, one after the other."""
+    starts: dict[int, float] = {}
+    at = 0.0
+    for key in sorted(sizes):
+        starts[key] = at
+        at += SPACING * sizes[key] + GAP
+    return starts

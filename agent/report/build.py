@@ -1,0 +1,128 @@
+"""From a finished investigation to its report: nothing is measured here, only put in order."""
+
+import platform
+import time
+from collections import Counter
+from datetime import datetime
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+from .._samples import arm_key, arms_of, units_looked_at
+from ..headlines import headline
+from ..planners._plain import name, say
+from ..planners.interface import JudgedClaim, View, Words
+from .schema import (
+    Analysis,
+    Claim,
+    Coverage,
+    MeasurementRecord,
+    Premise,
+    Report,
+    ReportedSubject,
+    ReusedFinding,
+)
+
+if TYPE_CHECKING:
+    from ..desk import Desk
+
+ENVIRONMENT = ("vesalius", "torch", "transformers", "tokenizers", "numpy", "scipy")
+
+
+def build_report(desk: "Desk", view: View) -> Report:
+    """The report of one investigation."""
+    words = desk.planner.word(view, desk.claims)
+    logged = _logged(desk)
+    return Report(
+        run=desk.folder.name,
+        question=view.task.question,
+        created=desk.folder.info.created,
+        planner=desk.planner.name,
+        seconds=_seconds_since(desk.folder.info.created),
+        seed=desk.seed,
+        subject=ReportedSubject(
+            key=view.card.key,
+            shape=vars(desk.subject.shape),
+            device=str(desk.subject.device),
+            dtype=str(desk.subject.model.dtype).removeprefix("torch."),
+        ),
+        environment=_environment(),
+        premise=Premise(holds=words.premise_holds, sentence=words.premise),
+        answer=words.answer,
+        claims=tuple(_claim(desk, view, claim, words) for claim in desk.claims),
+        measurements=tuple(
+            MeasurementRecord(measurement=view.results[entry["key"]], phase=entry["phase"], why=entry["why"])
+            for entry in logged
+            if "measurement" in entry
+        ),
+        tried=tuple(_analysis(step, entry, view) for step, entry in enumerate(logged, start=1)),
+        coverage=_coverage(desk, view),
+        black_box=words.black_box,
+        reused=tuple(
+            ReusedFinding(text=hit.text, run=hit.run, record=hit.record, similarity=hit.similarity)
+            for hit in view.recalled
+        ),
+        not_found=words.not_found,
+        ledger_digest=desk.ledger.digest,
+        graph=view.results["graph"].id if "graph" in view.results else None,
+    )
+
+
+def _logged(desk: "Desk") -> list[dict[str, Any]]:
+    """Every experiment in the order in which it ran, those that could not run included."""
+    return [entry.body for entry in desk.ledger.entries() if "key" in entry.body and "tool" in entry.body]
+
+
+def _claim(desk: "Desk", view: View, claim: JudgedClaim, words: Words) -> Claim:
+    prediction = claim.proposal.prediction
+    ran = [view.results.get(arm_key(prediction, arm)) for arm in arms_of(prediction)]
+    sealed = desk.ledger.find(f"sealed:{prediction.id}")
+    assert sealed is not None, f"{prediction.id} was judged but never sealed"
+    return Claim(
+        id=claim.id,
+        sentence=words.claims[claim.id],
+        hypothesis=claim.proposal.hypothesis,
+        prediction=prediction,
+        judgement=claim.judgement,
+        measurements=tuple(m.id for m in ran if m is not None),
+        sealed=sealed.hash,
+    )
+
+
+def _analysis(step: int, entry: dict[str, Any], view: View) -> Analysis:
+    measurement = view.results.get(entry["key"])
+    outcome = headline(measurement) if measurement else say("Could not run:", name(entry["failed"]))
+    return Analysis(
+        step=step,
+        tool=entry["tool"],
+        why=entry["why"],
+        measurement=measurement.id if measurement else None,
+        outcome=outcome,
+    )
+
+
+def _coverage(desk: "Desk", view: View) -> Coverage:
+    """What was patched, by kind of site, and what was not looked at."""
+    cells = {
+        (cell["site"], cell["position"])
+        for m in view.results.values()
+        if m.tool == "patch"
+        for cell in m.result["cells"]
+    }
+    examined = Counter(site.split(".")[0] for site, _ in cells)
+    blind = ["queries, keys and single neurons were not patched", "positions other than those named were not patched"]
+    if view.card.dictionary is None:
+        blind.append("dictionary features were not examined: there is no dictionary")
+    patches = [m for m in view.results.values() if m.tool == "patch" and not m.args["random_draws"]]
+    return Coverage(
+        examined=dict(sorted(examined.items())),
+        not_examined=tuple(blind),
+        units_looked_at=len(units_looked_at(patches)),
+    )
+
+
+def _environment() -> dict[str, str]:
+    return {"python": platform.python_version(), **{name: version(name) for name in ENVIRONMENT}}
+
+
+def _seconds_since(created: str) -> float:
+    return round(time.time() - datetime.fromisoformat(created).timestamp(), 1)

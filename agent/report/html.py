@@ -1,0 +1,121 @@
+"""The report as one page: a single file that asks no host for anything and runs no script but its own.
+
+The content policy in its head names the hash of every script and style sheet, so text of the subject that slipped into
+markup could neither run, nor load, nor send. It has no `unsafe-inline`, hence no style attributes anywhere.
+"""
+
+import base64
+import hashlib
+import json
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from ._evidence_words import OUTCOMES, PHASES, TIERS, VERDICTS
+from ._text import cut, visible
+from .figures import Lookup, render_html
+from .plots import claim_plot
+from .schema import Claim, MeasurementRecord, Report
+from .views import view
+
+HERE = Path(__file__).parent
+LONGEST_ARGUMENTS = 20_000  # characters of JSON shown; report.json holds all
+
+
+def render_report_html(report: Report) -> str:
+    """The whole page."""
+    lookup = Lookup.of(report)
+    records = {record.measurement.id: record for record in report.measurements}
+    has_graph = any(record.measurement.tool == "attribution_graph" for record in report.measurements)
+    style = _asset("templates/style.css") + _asset("templates/plots.css")
+    scripts = [_asset("templates/page.js")]
+    if has_graph:
+        scripts += [_asset("assets/cytoscape/cytoscape.min.js"), _asset("templates/graph.js")]
+    return (
+        _environment()
+        .get_template("report.html")
+        .render(
+            report=report,
+            created=f"{datetime.fromisoformat(report.created):%Y-%m-%d %H:%M %Z}".strip(),
+            say=lambda sentence: render_html(sentence, lookup),
+            records=records,
+            owned=_owned(report),
+            claim_plot=lambda claim: claim_plot(claim, records),
+            view=lambda record: _shown(record, report.graph),
+            graph_view=view,
+            arguments=_arguments,
+            tiers=TIERS,
+            verdicts=VERDICTS,
+            outcomes=OUTCOMES,
+            phases=PHASES,
+            verify_command=f"vesalius verify {report.run}",
+            style=Markup(style),
+            scripts=[Markup(script) for script in scripts],
+            policy=_policy(style, scripts),
+        )
+    )
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(HERE / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["visible"] = visible
+    environment.filters["cut"] = cut
+    environment.filters["visible_lines"] = lambda text: visible(text, keep_lines=True)
+    return environment
+
+
+def _asset(name: str) -> str:
+    text = (HERE / name).read_text(encoding="utf-8")
+    for end in ("</script", "</style", "<!--"):  # any of these would end the element it is put in, or hide its end
+        assert end not in text.lower(), f"{name} holds {end}"
+    return text
+
+
+def _policy(style: str, scripts: list[str]) -> str:
+    runs = " ".join(_source(script) for script in scripts)
+    return (
+        f"default-src 'none'; script-src {runs}; style-src {_source(style)}; img-src data:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def _source(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+def _shown(record: MeasurementRecord, graph: str | None) -> Markup:
+    """A result within its measurement; the graph has a section of its own, and no element comes twice."""
+    if record.measurement.id == graph:
+        return Markup('<p>Shown under <a href="#graph">attribution graph</a>.</p>')
+    return view(record.measurement)
+
+
+def _owned(report: Report) -> dict[str, list[MeasurementRecord]]:
+    """The measurements shown within each claim; one that several claims share is shown with the first."""
+    records = {record.measurement.id: record for record in report.measurements}
+    owned: dict[str, list[MeasurementRecord]] = {}
+    for claim in report.claims:
+        owned[claim.id] = _taken(claim, records)
+    owned[""] = list(records.values())
+    return owned
+
+
+def _taken(claim: Claim, records: dict[str, MeasurementRecord]) -> list[MeasurementRecord]:
+    return [records.pop(m) for m in claim.measurements if m in records]
+
+
+def _arguments(value: Any) -> str:
+    text = json.dumps(value, indent=1, ensure_ascii=False)
+    shown = visible(text, keep_lines=True)
+    if len(shown) <= LONGEST_ARGUMENTS:
+        return shown
+    return f"{shown[:LONGEST_ARGUMENTS]}\n… cut here; report.json holds all {len(text)} characters."

@@ -1,0 +1,111 @@
+// Draws every attribution graph of the page once it can be seen.
+(function () {
+  "use strict";
+  var FORMS = { feature: "ellipse", error: "diamond", token: "round-rectangle", logit: "hexagon" };
+  var dark = window.matchMedia("(prefers-color-scheme: dark)");
+
+  function colour(name) {
+    return getComputedStyle(document.documentElement).getPropertyValue("--" + name).trim();
+  }
+
+  function styles(strongest) {
+    var text = { "font-size": 10, color: colour("text"), "font-family": "system-ui, sans-serif" };
+    var kinds = Object.keys(FORMS).map(function (kind) {
+      return { selector: "node." + kind, style: { shape: FORMS[kind], "background-color": colour("node-" + kind) } };
+    });
+    var shared = [
+      { selector: "node", style: Object.assign({ width: 24, height: 24, "border-width": 1, "border-color": colour("line") }, text) }
+    ];
+    // Later rules win, so what a node is comes before how it is shown.
+    return shared.concat(kinds, [
+      { selector: "node.token, node.logit", style: { label: "data(short)", "text-valign": "center", width: 34 } },
+      { selector: "node.axis", style: { label: "data(short)", "background-opacity": 0, "border-width": 0, "text-valign": "center", color: colour("quiet"), "font-size": 12, events: "no" } },
+      { selector: "edge", style: { "curve-style": "straight", "target-arrow-shape": "triangle", "arrow-scale": 0.6, opacity: 0.55,
+        width: function (e) { return 0.6 + 3.4 * Math.abs(e.data("weight")) / strongest; },
+        "line-color": function (e) { return colour(e.data("weight") < 0 ? "neg" : "pos"); },
+        "target-arrow-color": function (e) { return colour(e.data("weight") < 0 ? "neg" : "pos"); } } },
+      { selector: ".away", style: { display: "none" } },
+      { selector: "node.alone", style: { opacity: 0.35 } },
+      { selector: "node.axis.alone", style: { opacity: 1 } },
+      { selector: ".dim", style: { opacity: 0.12 } },
+      { selector: "node.chosen", style: { "border-width": 3, "border-color": colour("accent") } }
+    ]);
+  }
+
+  function elements(data) {
+    var nodes = data.nodes.map(function (n) {
+      return { group: "nodes", classes: n.kind, position: { x: n.x, y: n.y }, data: Object.assign({ short: n.token.slice(0, 7) }, n) };
+    });
+    var left = Math.min.apply(null, data.nodes.map(function (n) { return n.x; }).concat(0));
+    data.columns.forEach(function (c, i) {
+      nodes.push({ group: "nodes", classes: "axis", selectable: false, grabbable: false, position: { x: c[1], y: 44 }, data: { id: "column " + i, short: c[0].slice(0, 12) } });
+    });
+    data.layers.forEach(function (l, i) {
+      nodes.push({ group: "nodes", classes: "axis", selectable: false, grabbable: false, position: { x: left - 60, y: l[1] }, data: { id: "row " + i, short: l[0] } });
+    });
+    return nodes.concat(data.links.map(function (l, i) {
+      return { group: "edges", data: { id: "link " + i, source: l[0], target: l[1], weight: l[2], rank: i } };
+    }));
+  }
+
+  function told(n) {
+    var parts = [n.label, n.kind, n.kind === "token" || n.kind === "logit" ? "" : "layer " + n.layer, "token " + n.position + " (" + n.token.trim() + ")"];
+    if (n.activation !== null) parts.push("activation " + n.activation.toPrecision(4));
+    if (n.probability !== null) parts.push("probability " + n.probability.toPrecision(4));
+    parts.push("cumulative influence " + n.influence.toPrecision(4));
+    return parts.filter(Boolean).join(" · ");
+  }
+
+  function draw(frame) {
+    var name = frame.dataset.graph;
+    var data = JSON.parse(document.getElementById(name + "-data").textContent);
+    var strongest = Math.max.apply(null, data.links.map(function (l) { return Math.abs(l[2]); }).concat(1e-12));
+    var cy = cytoscape({ container: frame.querySelector(".graph-canvas"), elements: elements(data), style: styles(strongest),
+      layout: { name: "preset", padding: 16 }, autoungrabify: true, boxSelectionEnabled: false, minZoom: 0.05, maxZoom: 4, userZoomingEnabled: false });
+    var slider = frame.querySelector("input"), output = frame.querySelector("output"), detail = frame.querySelector(".graph-detail");
+
+    function prune() {
+      var most = Number(slider.value);
+      output.textContent = String(most);
+      cy.batch(function () {
+        cy.edges().forEach(function (e) { e.toggleClass("away", e.data("rank") >= most); });
+        cy.nodes().forEach(function (n) { n.toggleClass("alone", n.connectedEdges().not(".away").length === 0); });
+      });
+    }
+    function choose(node) {
+      cy.batch(function () {
+        cy.elements().removeClass("dim chosen");
+        if (!node) return;
+        cy.elements().not(node.closedNeighborhood()).not(".axis").addClass("dim");
+        node.addClass("chosen");
+      });
+      detail.textContent = node ? told(node.data()) : "Choose a node to see what it is.";
+    }
+    slider.addEventListener("input", prune);
+    frame.querySelector("[data-fit]").addEventListener("click", function () { cy.resize(); cy.fit(undefined, 16); });
+    cy.on("tap", function (event) { choose(event.target === cy || !event.target.isNode() ? null : event.target); });
+    cy.on("mouseover", "node", function (event) { if (!cy.$("node.chosen").length) detail.textContent = told(event.target.data()); });
+    dark.addEventListener("change", function () { cy.style(styles(strongest)); });
+    // The wheel scrolls the page; it zooms only where the reader has taken hold of the picture.
+    frame.addEventListener("pointerdown", function () { cy.userZoomingEnabled(true); });
+    frame.addEventListener("pointerleave", function () { cy.userZoomingEnabled(false); });
+    frame.show = function (id) { choose(cy.getElementById(id)); frame.scrollIntoView({ block: "nearest" }); };
+    prune();
+  }
+
+  var waiting = new IntersectionObserver(function (entries) {
+    entries.forEach(function (entry) {
+      if (!entry.isIntersecting) return;
+      waiting.unobserve(entry.target);
+      draw(entry.target);
+    });
+  }, { rootMargin: "300px" });
+  document.querySelectorAll(".graph").forEach(function (frame) { waiting.observe(frame); });
+  document.addEventListener("click", function (event) {
+    var button = event.target.closest && event.target.closest("button[data-node]");
+    if (!button) return;
+    var frame = document.querySelector('[data-graph="' + button.dataset.show + '"]');
+    if (!frame.show) { waiting.unobserve(frame); draw(frame); }
+    frame.show(button.dataset.node);
+  });
+})();

@@ -1,0 +1,223 @@
+"""The whole path on the reference model, whose truth is known."""
+
+import json
+import shutil
+
+import pytest
+from conftest import make_subject
+from finished_runs import DALLAS, finish
+from vesalius.agent.asking import Where, desk_for, start_run
+from vesalius.agent.investigation import investigate
+from vesalius.agent.ledger import Ledger, LedgerError, read_ledger
+from vesalius.agent.planners.interface import ContrastPair
+from vesalius.agent.report.schema import read_report
+from vesalius.agent.runs import RunFolder, UnknownRun
+from vesalius.tools import ToolError, load_subject
+
+TRUE_SITES = {"resid_post.0", "resid_post.1"}
+
+
+def supported(report, kind):
+    return [c for c in report.claims if c.hypothesis.kind == kind and c.judgement.verdict == "supported"]
+
+
+def sites(claim):
+    return set(claim.prediction.arms[0].args["sites"])
+
+
+def test_the_state_is_found_where_it_was_placed(dallas):
+    claims = supported(dallas.report, "variable")
+    assert claims
+    assert all(sites(c) <= TRUE_SITES for c in claims)
+    assert {c.judgement.tier for c in claims} == {"replicated"}
+    assert all(c.judgement.moved_share >= 0.9 for c in claims)
+
+
+def test_it_is_found_gone_where_it_was_read(dallas):
+    (claim,) = supported(dallas.report, "absence")
+    assert sites(claim) == {"resid_post.2"}
+
+
+def test_no_claim_is_made_about_sites_that_are_trivial(dallas):
+    claimed = {(*sites(c), c.prediction.arms[0].args["positions"][0]) for c in dallas.report.claims}
+    assert ("resid_pre.0", "entity") not in claimed
+    assert ("resid_post.3", "last") not in claimed
+
+
+def test_discovery_and_confirmation_share_no_prompt(dallas):
+    def prompts(phases):
+        found = set()
+        for record in dallas.report.measurements:
+            if record.phase in phases and record.measurement.tool == "patch":
+                args = record.measurement.args
+                found |= {p[k] for p in args["pairs"] for k in ("base", "corrupted", "source") if p[k]}
+        return found
+
+    assert prompts({"confirm"})
+    assert not prompts({"explore"}) & prompts({"confirm", "control"})
+
+
+def test_reference_prompts_hold_no_confirmation_entity(dallas):
+    for record in dallas.report.measurements:
+        args = record.measurement.args
+        if record.phase == "confirm" and record.measurement.tool == "patch":
+            entities = {pair["base_entity"] for pair in args["pairs"]}
+            assert not entities & {entry["entity"] for entry in args["reference"]}
+
+
+def test_every_confirmation_has_an_exact_no_op_and_twenty_random_draws(dallas):
+    confirmations = [r.measurement for r in dallas.report.measurements if r.phase == "confirm"]
+    assert confirmations
+    for measurement in confirmations:
+        assert measurement.result["no_op_change"] == 0.0
+        assert all(len(cell["random_effects"]) >= 20 for cell in measurement.result["cells"])
+
+
+def test_every_claim_was_measured_on_the_twin_which_answers_nothing(dallas):
+    by_id = {r.measurement.id: r.measurement for r in dallas.report.measurements}
+    for claim in dallas.report.claims:
+        twins = [by_id[i] for i in claim.measurements if by_id[i].subject.reinit_seed is not None]
+        assert twins
+        assert all(cell["moved"] <= 0.1 for m in twins for cell in m.result["cells"])
+
+
+def test_predictions_were_sealed_before_they_were_measured(dallas):
+    entries = read_ledger(dallas.folder.ledger)
+    for claim in dallas.report.claims:
+        sealed = next(e for e in entries if e.key == f"sealed:{claim.prediction.id}")
+        arms = [e for e in entries if e.key.startswith(f"confirmed:{claim.prediction.id}:")]
+        assert arms
+        assert all(e.seq > sealed.seq for e in arms)
+        assert claim.sealed == sealed.hash
+    assert dallas.report.ledger_digest == entries[-1].hash
+
+
+def test_progress_tells_what_is_measured_and_why(dallas):
+    started = [e for e in dallas.events if e["event"] == "started"]
+    finished = [e for e in dallas.events if e["event"] == "finished"]
+    assert len(started) == len(finished) == len(dallas.report.measurements)
+    assert all(e["why"] for e in started)
+    assert all(e["measurement"].startswith("m-") for e in finished)
+
+
+def test_a_second_run_measures_the_same_numbers(dallas, atlas, tmp_path):
+    again = finish(Where(tmp_path, use_memory=False), atlas, DALLAS).report
+    first = {r.measurement.id: r.measurement.digest for r in dallas.report.measurements}
+    assert {r.measurement.id: r.measurement.digest for r in again.measurements} == first
+
+
+def test_a_later_run_reuses_findings_and_names_their_run(dallas, atlas, home):
+    later = finish(Where(home), atlas, DALLAS).report
+    assert {finding.run for finding in later.reused} == {dallas.report.run}
+    described = [r for r in later.measurements if r.measurement.tool == "describe_feature"]
+    before = [r for r in dallas.report.measurements if r.measurement.tool == "describe_feature"]
+    assert len(described) < len(before)
+
+
+def test_findings_about_other_weights_are_not_reused(dallas, atlas, home, tmp_path):
+    shutil.copytree(atlas.folder, tmp_path / "other")
+    twin = atlas.twin(seed=5)
+    twin.model.save_pretrained(tmp_path / "other")
+    other = load_subject(str(tmp_path / "other"), device="cpu")
+    assert other.key.fingerprint != atlas.key.fingerprint
+    assert finish(Where(home), other, DALLAS).report.reused == ()
+
+
+def test_a_wrong_capital_ends_with_the_premise_and_no_claim(atlas, tmp_path):
+    report = finish(Where(tmp_path, use_memory=False), atlas, DALLAS.replace("Austin", "Boston")).report
+    assert report.premise.holds is False
+    assert report.claims == ()
+    assert "does not hold" in report.answer[0].text
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [("Mordor", "vocabulary lacks 'Mordor'"), ("Austin Texas", "splits 'Austin Texas' into 2 tokens")],
+)
+def test_an_answer_the_model_cannot_give_is_refused_before_a_run_begins(atlas, tmp_path, answer, message):
+    with pytest.raises(ToolError, match=message):
+        start_run(Where(tmp_path), atlas, DALLAS.replace("Austin", answer), seed=0, device="cpu")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_run_taken_up_again_ends_with_the_same_ledger(dallas, atlas, tmp_path):
+    where = Where(tmp_path, use_memory=False)
+    whole = finish(where, atlas, DALLAS)
+    folder = start_run(where, atlas, DALLAS, seed=0, device="cpu")
+    for stop_after in (3, 9, 30):
+        with desk_for(where, atlas, folder) as desk:
+            events = investigate(desk, DALLAS)
+            seen = 0
+            for event in events:
+                seen += event["event"] == "finished"
+                if seen == stop_after:
+                    break
+            events.close()
+    with desk_for(where, atlas, folder) as desk:
+        list(investigate(desk, DALLAS))
+    assert read_ledger(folder.ledger)[-1].hash == read_ledger(whole.folder.ledger)[-1].hash
+
+
+def test_a_run_is_not_continued_on_other_weights(dallas):
+    other = make_subject("gpt2")
+    with (
+        pytest.raises(ToolError, match="have changed since"),
+        desk_for(Where(dallas.folder.path), other, dallas.folder),
+    ):
+        pass
+
+
+def test_two_processes_cannot_work_on_one_run(dallas, atlas):
+    where = Where(dallas.folder.path)
+    with Ledger(dallas.folder.ledger), pytest.raises(LedgerError), desk_for(where, atlas, dallas.folder):
+        pass
+
+
+def test_where_takes_contrast_pairs(atlas, tmp_path):
+    family = next(f for f in atlas.tasks if f.name == "antonym")
+    rows = [row.slots for row in family.rows if row.split == "train"][:30]
+    pairs = tuple(
+        ContrastPair(
+            clean=f"the opposite of {one['word']} is",
+            corrupted=f"the opposite of {other['word']} is",
+            answer=one["opposite"],
+            foil=other["opposite"],
+        )
+        for one, other in zip(rows, rows[3:] + rows[:3], strict=True)
+        if one["opposite"] != other["opposite"]
+    )
+    report = finish(Where(tmp_path, use_memory=False), atlas, "Where is antonymy computed?", pairs).report
+    assert report.premise.holds
+    assert supported(report, "mediation")
+    assert {c.judgement.tier for c in report.claims} <= {"observed", "causal", "controlled"}
+
+
+def test_an_unknown_run_is_answered_with_those_there_are(dallas, home):
+    with pytest.raises(UnknownRun, match=dallas.folder.name):
+        RunFolder.open(home, "nonsense")
+    assert RunFolder.open(home, "last").path.parent == home / "runs"
+
+
+def test_the_report_reads_back_as_it_was_written(dallas):
+    assert read_report(dallas.folder.path / "report.json") == dallas.report
+    assert json.loads((dallas.folder.path / "report.json").read_text())["schema_version"] == "1"
+
+
+@pytest.mark.external
+def test_a_model_nobody_here_made_is_explained(external, tmp_path):
+    subject = load_subject(str(external / "models" / "stories260k-hf"), device="cpu")
+    question = "Why does the model answer 'she' after 'Once upon a time there was a little girl named Lily. One day,'?"
+    report = finish(Where(tmp_path, use_memory=False), subject, question).report
+    assert report.premise.holds
+    assert any("girl" in c.hypothesis.statement for c in supported(report, "mediation"))
+    assert any("No dictionary" in s.text for s in report.not_found)
+
+
+@pytest.mark.external
+def test_a_model_of_three_letters_is_explained(external, tmp_path):
+    subject = load_subject(str(external / "models" / "gpt-nano-sort-hf"), device="cpu")
+    report = finish(
+        Where(tmp_path, use_memory=False), subject, "Why does the model answer 'B' after 'CBABCAAA'?"
+    ).report
+    assert report.premise.holds
+    assert report.claims
