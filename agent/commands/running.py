@@ -5,6 +5,7 @@ import sys
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from typing import Any, NoReturn
 
+from pydantic.fields import FieldInfo
 from pydantic_core import to_jsonable_python
 
 from ...tools import Tool, ToolError, get_tool
@@ -63,6 +64,10 @@ def _parser(tool: Tool[Any, Any], settings: Settings) -> ArgumentParser:
         help_text = f"{info.description} ({default})".replace("%", "%%")
         parser.add_argument(f"--{field.replace('_', '-')}", dest=field, default=None, help=help_text)
     return parser
+
+
+def _shown(info: FieldInfo) -> str:
+    return json.dumps(to_jsonable_python(info.get_default(call_default_factory=True)))
 
 
 def _value(text: str) -> Any:

@@ -99,7 +99,7 @@ def _node_table(name: str, nodes: Sequence[Mapping[str, Any]], links: Sequence[M
     rows: list[tuple[Cell, ...]] = [
         (
             Markup('<button type="button" data-show="{}" data-node="{}">{}</button>').format(
-                name, node["id"], visible(node["label"])[:80]
+                name, place, visible(node["label"])[:80]
             ),
             node["kind"],
             node["layer"],
@@ -108,7 +108,7 @@ def _node_table(name: str, nodes: Sequence[Mapping[str, Any]], links: Sequence[M
             node["influence"],
             ", ".join(inputs[node["id"]]),
         )
-        for node in sorted(nodes, key=lambda n: (n["influence"], n["id"]))
+        for place, node in sorted(enumerate(nodes), key=lambda entry: (entry[1]["influence"], entry[1]["id"]))
     ]
     head = ("node", "kind", "layer", "token", "activation or probability", "cumulative influence", "strongest inputs")
     return table(head, rows, "Nodes, the most important first", MOST_NODES_LISTED)

@@ -14,22 +14,23 @@ from ._text import visible
 WIDTH = 340  # of pictures that shrink with the page: their text is still readable on a telephone
 
 
-def element(name: str, *children: Markup | str, **attributes: str | float | None) -> Markup:
-    """One element; text among the children is escaped, `class_` and `text_anchor` become `class` and `text-anchor`."""
+def element(name: str, *children: Markup | str, **attributes: str | float | int | None) -> Markup:
+    """One element; text is made visible and escaped, `class_` and `text_anchor` become `class` and `text-anchor`."""
     given = {k.rstrip("_").replace("_", "-"): v for k, v in attributes.items() if v is not None}
     written = Markup("").join(Markup(' {}="{}"').format(k, _value(v)) for k, v in given.items())
-    return Markup("<{}{}>{}</{}>").format(Markup(name), written, Markup("").join(children), Markup(name))
+    content = Markup("").join(c if isinstance(c, Markup) else visible(c) for c in children)
+    return Markup("<{}{}>{}</{}>").format(Markup(name), written, content, Markup(name))
 
 
-def _value(value: str | float) -> str:
+def _value(value: str | int | float) -> str:
     if isinstance(value, str):
         return visible(value)
     return f"{value:.2f}".rstrip("0").rstrip(".")
 
 
-def label(text: str, x: float, y: float, class_: str = "label", anchor: str = "start") -> Markup:
+def label(text: str, x: float | int, y: float | int, class_: str = "label", anchor: str = "start") -> Markup:
     """Text in a picture."""
-    return element("text", visible(text), class_=class_, x=x, y=y, text_anchor=anchor)
+    return element("text", text, class_=class_, x=x, y=y, text_anchor=anchor)
 
 
 def shortened(text: str, most: int) -> str:
@@ -38,11 +39,11 @@ def shortened(text: str, most: int) -> str:
     return shown if len(shown) <= most else shown[: most - 1] + "…"
 
 
-def picture(title: str, width: float, height: float, parts: Sequence[Markup], fluid: bool = True) -> Markup:
+def picture(title: str, width: float | int, height: float | int, parts: Sequence[Markup], fluid: bool = True) -> Markup:
     """A picture with its title for those who do not see it; one that is not fluid scrolls sideways instead."""
     drawn = element(
         "svg",
-        element("title", visible(title)),
+        element("title", title),
         *parts,
         viewBox=f"0 0 {width:g} {height:g}",
         role="img",
@@ -58,7 +59,9 @@ def picture(title: str, width: float, height: float, parts: Sequence[Markup], fl
 class Scale:
     """Maps numbers onto a stretch of a picture; its ticks are round numbers."""
 
-    def __init__(self, values: Sequence[float], start: float, end: float, include: Sequence[float] = ()) -> None:
+    def __init__(
+        self, values: Sequence[float | int], start: float | int, end: float | int, include: Sequence[float | int] = ()
+    ) -> None:
         finite = [v for v in (*values, *include) if math.isfinite(v)] or [0.0]
         low, high = min(finite), max(finite)
         if high - low < 1e-9:
@@ -66,7 +69,7 @@ class Scale:
         margin = 0.04 * (high - low)
         self.low, self.high, self._start, self._end = low - margin, high + margin, start, end
 
-    def __call__(self, value: float) -> float:
+    def __call__(self, value: float | int) -> float | int:
         share = (min(max(value, self.low), self.high) - self.low) / (self.high - self.low)
         return self._start + share * (self._end - self._start)
 
@@ -80,7 +83,7 @@ class Scale:
         return tuple(round(i * step, 12) for i in range(first, last + 1))
 
 
-def x_axis(scale: Scale, top: float, bottom: float, name: str) -> list[Markup]:
+def x_axis(scale: Scale, top: float | int, bottom: float | int, name: str) -> list[Markup]:
     """Vertical guides with their numbers beneath, and what they count."""
     parts: list[Markup] = []
     for tick in scale.ticks:
@@ -91,7 +94,7 @@ def x_axis(scale: Scale, top: float, bottom: float, name: str) -> list[Markup]:
     return parts
 
 
-def y_axis(scale: Scale, left: float, right: float) -> list[Markup]:
+def y_axis(scale: Scale, left: float | int, right: float | int) -> list[Markup]:
     """Horizontal guides with their numbers beside."""
     parts: list[Markup] = []
     for tick in scale.ticks:

@@ -50,13 +50,12 @@ def markdown_line(markdown: str) -> str:
     return _BLOCK_START.sub(r"\1\\\2", markdown)
 
 
-def markdown_code(text: str, in_table: bool = False) -> str:
+def markdown_code(text: str) -> str:
     """Text as a Markdown code span, whatever backticks it holds."""
     shown = cut(text)
     fence = "`" * (1 + max((len(run) for run in re.findall(r"`+", shown)), default=0))
     padded = f" {shown} " if "`" in shown[:1] + shown[-1:] or not shown.strip() else shown
-    span = f"{fence}{padded}{fence}"
-    return span.replace("|", "\\|") if in_table else span
+    return f"{fence}{padded}{fence}"
 
 
 def markdown_block(text: str) -> str:

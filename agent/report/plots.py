@@ -27,7 +27,7 @@ class DotRow(NamedTuple):
     mean: float | None = None
 
 
-def effects_plot(rows: Sequence[DotRow], smallest: float, title: str) -> Markup:
+def effects_plot(rows: Sequence[DotRow], smallest: float | int, title: str) -> Markup:
     """Rows of effects over one axis, with the region of no interest shaded."""
     everything = [v for row in rows for v in (*row.values, row.low, row.high, row.mean) if v is not None]
     scale = Scale(everything, 8, WIDTH - 8, include=(0.0, 1.0))
@@ -40,7 +40,7 @@ def effects_plot(rows: Sequence[DotRow], smallest: float, title: str) -> Markup:
     return picture(title, WIDTH, bottom + 34, parts)
 
 
-def _dots(row: DotRow, scale: Scale, top: float) -> list[Markup]:
+def _dots(row: DotRow, scale: Scale, top: float | int) -> list[Markup]:
     middle = top + 30
     parts = [label(shortened(row.label, LONGEST_LABEL), 8, top + 12, "label halo")]
     for i, value in enumerate(row.values):
@@ -82,7 +82,7 @@ def _arm_label(record: MeasurementRecord) -> str:
     return re.sub(r"^p\d+, ", "", record.why)
 
 
-def _control_row(record: MeasurementRecord, gap: float) -> DotRow:
+def _control_row(record: MeasurementRecord, gap: float | int) -> DotRow:
     """A control on the subject's scale: a twin has hardly a gap of its own, and a share of nothing is anything."""
     measurement = record.measurement
     cell = measurement.result["cells"][0]
@@ -117,7 +117,7 @@ def heat_map(rows: Sequence[str], columns: Sequence[str], cells: Mapping[tuple[i
     return picture(title, gutter + width * len(columns) + reach, head + 10 + height * len(rows), parts, fluid=False)
 
 
-def _cell(value: float, x: float, y: float, row: str, column: str) -> Markup:
+def _cell(value: float | int, x: float | int, y: float | int, row: str, column: str) -> Markup:
     step = round(min(abs(value), 1.0) * HEAT_STEPS)
     sign = "neg" if value < 0 else "pos"
     box = element("rect", x=x + 1, y=y + 1, width=CELL[0] - 2, height=CELL[1] - 2, rx=3)
@@ -163,7 +163,7 @@ def line_plot(
     return picture(title, WIDTH, bottom + 14 * len(series), parts)
 
 
-def _line(line: Series, k: int, at: Sequence[float], scale: Scale) -> list[Markup]:
+def _line(line: Series, k: int, at: Sequence[float | int], scale: Scale) -> list[Markup]:
     points = [(x, scale(v)) for x, v in zip(at, line.values, strict=True)]
     path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
     marks = [

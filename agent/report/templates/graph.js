@@ -89,7 +89,7 @@
     // The wheel scrolls the page; it zooms only where the reader has taken hold of the picture.
     frame.addEventListener("pointerdown", function () { cy.userZoomingEnabled(true); });
     frame.addEventListener("pointerleave", function () { cy.userZoomingEnabled(false); });
-    frame.show = function (id) { choose(cy.getElementById(id)); frame.scrollIntoView({ block: "nearest" }); };
+    frame.show = function (place) { choose(cy.getElementById(data.nodes[place].id)); frame.scrollIntoView({ block: "nearest" }); };
     prune();
   }
 
@@ -106,6 +106,6 @@
     if (!button) return;
     var frame = document.querySelector('[data-graph="' + button.dataset.show + '"]');
     if (!frame.show) { waiting.unobserve(frame); draw(frame); }
-    frame.show(button.dataset.node);
+    frame.show(Number(button.dataset.node));
   });
 })();

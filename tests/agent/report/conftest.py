@@ -100,9 +100,8 @@ def report_of(
         MeasurementRecord(measurement=asked, phase="black_box", why=words),
         *(MeasurementRecord(measurement=m, phase="explore", why=words) for m in more),
     ]
-    said = Sentence(
-        text=f"The model answers `{words.replace('`', chr(39))}` with probability {{{{{asked.id}:answers.0.probability|.2f}}}}."
-    )
+    quoted = words.replace("`", "'")
+    said = Sentence(text=f"The model answers `{quoted}` with probability {{{{{asked.id}:answers.0.probability|.2f}}}}.")
     given: dict[str, Any] = {
         "run": "a-run",
         "question": words,
