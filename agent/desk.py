@@ -10,6 +10,7 @@ from ._evidence import Arm, Judgement, Prediction
 from ._samples import arm_key, arms_of, evidence_for
 from .bench import Bench, trained_dictionary
 from .headlines import headline
+from .holdout import as_far_as_true
 from .judge import judge
 from .ledger import Ledger
 from .planners.interface import (
@@ -173,7 +174,8 @@ class Desk:
         """Write the planner's predictions into the ledger; returns the keys of what is to be measured now."""
         view = self.view(state)
         waiting: list[str] = []
-        for proposal in self.planner.propose(view):
+        for proposed in self.planner.propose(view):
+            proposal = as_far_as_true(proposed, view.results.values())
             prediction = proposal.prediction
             experiments = [_experiment(prediction, arm) for arm in arms_of(prediction)]
             body = {

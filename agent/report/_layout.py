@@ -1,5 +1,6 @@
 """Where the nodes of an attribution graph stand: tokens along x, layers along y, no two nodes on one spot."""
 
+import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -7,7 +8,8 @@ from typing import Any, NamedTuple
 SPACING = 40  # between neighbours; nodes are drawn at most `NODE` wide
 NODE = 26
 GAP = 30  # between columns and between layers
-WIDEST = 5  # nodes side by side at one token and layer before a second line begins
+WIDE_ENOUGH = 5  # nodes side by side at one token and layer before a second line begins
+ASPECT = 1.8  # of a cell with many more than that: wider than high, as screens are
 
 
 class Place(NamedTuple):
@@ -32,19 +34,25 @@ def layout(nodes: Sequence[Mapping[str, Any]]) -> Layout:
         cells[node["position"], node["layer"]].append(node)
     wide: dict[int, int] = defaultdict(int)
     high: dict[int, int] = defaultdict(int)
+    for (position, _), here in cells.items():
+        wide[position] = max(wide[position], _width(len(here)))
     for (position, layer), here in cells.items():
-        wide[position] = max(wide[position], min(len(here), WIDEST))
-        high[layer] = max(high[layer], -(-len(here) // WIDEST))
+        high[layer] = max(high[layer], -(-len(here) // wide[position]))
     left = _starts(wide)
     bottom = _starts(high)
     places: dict[str, Place] = {}
     for (position, layer), here in cells.items():
         # `influence` counts all nodes of more influence too, so small comes first.
         for i, node in enumerate(sorted(here, key=lambda n: (n["influence"], n["id"]))):
-            x = left[position] + SPACING * (i % WIDEST)
-            places[node["id"]] = Place(x, -(bottom[layer] + SPACING * (i // WIDEST)))
+            line, along = divmod(i, wide[position])
+            places[node["id"]] = Place(left[position] + SPACING * along, -(bottom[layer] + SPACING * line))
     columns = tuple((p, left[p] + SPACING * (wide[p] - 1) / 2) for p in sorted(wide))
     return Layout(places, columns, tuple((layer, -bottom[layer]) for layer in sorted(high)))
+
+
+def _width(n: int) -> int:
+    """How many of a cell's nodes stand side by side."""
+    return min(n, max(WIDE_ENOUGH, math.ceil(math.sqrt(ASPECT * n))))
 
 
 def _starts(sizes: Mapping[int, int]) -> dict[int, float]:

@@ -49,11 +49,7 @@ def build_report(desk: "Desk", view: View) -> Report:
         premise=Premise(holds=words.premise_holds, sentence=words.premise),
         answer=words.answer,
         claims=tuple(_claim(desk, view, claim, words) for claim in desk.claims),
-        measurements=tuple(
-            MeasurementRecord(measurement=view.results[entry["key"]], phase=entry["phase"], why=entry["why"])
-            for entry in logged
-            if "measurement" in entry
-        ),
+        measurements=_records(logged, view),
         tried=tuple(_analysis(step, entry, view) for step, entry in enumerate(logged, start=1)),
         coverage=_coverage(desk, view),
         black_box=words.black_box,
@@ -70,6 +66,16 @@ def build_report(desk: "Desk", view: View) -> Report:
 def _logged(desk: "Desk") -> list[dict[str, Any]]:
     """Every experiment in the order in which it ran, those that could not run included."""
     return [entry.body for entry in desk.ledger.entries() if "key" in entry.body and "tool" in entry.body]
+
+
+def _records(logged: list[dict[str, Any]], view: View) -> tuple[MeasurementRecord, ...]:
+    """Every measurement once, under its first role: two experiments that ask the same share one."""
+    first: dict[str, MeasurementRecord] = {}
+    for entry in logged:
+        if "measurement" in entry:
+            record = MeasurementRecord(measurement=view.results[entry["key"]], phase=entry["phase"], why=entry["why"])
+            first.setdefault(record.measurement.id, record)
+    return tuple(first.values())
 
 
 def _claim(desk: "Desk", view: View, claim: JudgedClaim, words: Words) -> Claim:

@@ -7,6 +7,7 @@ markup could neither run, nor load, nor send. It has no `unsafe-inline`, hence n
 import base64
 import hashlib
 import json
+import re
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -69,8 +70,16 @@ def _environment() -> Environment:
     )
     environment.filters["visible"] = visible
     environment.filters["cut"] = cut
+    environment.filters["marked"] = _marked
     environment.filters["visible_lines"] = lambda text: visible(text, keep_lines=True)
     return environment
+
+
+def _marked(text: str) -> Markup:
+    """Text that is no sentence of the report, with its backticks shown as code."""
+    parts = re.split(r"`([^`]*)`", cut(text))
+    shown = (Markup('<code dir="auto">{}</code>' if i % 2 else "{}").format(part) for i, part in enumerate(parts))
+    return Markup("").join(shown)
 
 
 def _asset(name: str) -> str:

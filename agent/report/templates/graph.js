@@ -24,6 +24,7 @@
         width: function (e) { return 0.6 + 3.4 * Math.abs(e.data("weight")) / strongest; },
         "line-color": function (e) { return colour(e.data("weight") < 0 ? "neg" : "pos"); },
         "target-arrow-color": function (e) { return colour(e.data("weight") < 0 ? "neg" : "pos"); } } },
+      { selector: "node.column", style: { "text-rotation": -0.7, "text-halign": "left", "text-margin-x": 18 } },
       { selector: ".away", style: { display: "none" } },
       { selector: "node.alone", style: { opacity: 0.35 } },
       { selector: "node.axis.alone", style: { opacity: 1 } },
@@ -38,7 +39,7 @@
     });
     var left = Math.min.apply(null, data.nodes.map(function (n) { return n.x; }).concat(0));
     data.columns.forEach(function (c, i) {
-      nodes.push({ group: "nodes", classes: "axis", selectable: false, grabbable: false, position: { x: c[1], y: 44 }, data: { id: "column " + i, short: c[0].slice(0, 12) } });
+      nodes.push({ group: "nodes", classes: "axis column", selectable: false, grabbable: false, position: { x: c[1], y: 52 }, data: { id: "column " + i, short: c[0].slice(0, 12) } });
     });
     data.layers.forEach(function (l, i) {
       nodes.push({ group: "nodes", classes: "axis", selectable: false, grabbable: false, position: { x: left - 60, y: l[1] }, data: { id: "row " + i, short: l[0] } });
@@ -81,8 +82,19 @@
       });
       detail.textContent = node ? told(node.data()) : "Choose a node to see what it is.";
     }
+    // Names of tokens and layers stay readable when the picture is small.
+    function name_axes() { cy.nodes(".axis").style("font-size", Math.min(34, Math.max(12, 11 / cy.zoom()))); }
+    function fit() { cy.resize(); cy.fit(undefined, 16); name_axes(); }
+    cy.on("zoom", name_axes);
+    var width = 0;
+    new ResizeObserver(function (entries) {
+      var now = Math.round(entries[0].contentRect.width);
+      if (now === width) return;
+      width = now;
+      fit();
+    }).observe(frame);
     slider.addEventListener("input", prune);
-    frame.querySelector("[data-fit]").addEventListener("click", function () { cy.resize(); cy.fit(undefined, 16); });
+    frame.querySelector("[data-fit]").addEventListener("click", fit);
     cy.on("tap", function (event) { choose(event.target === cy || !event.target.isNode() ? null : event.target); });
     cy.on("mouseover", "node", function (event) { if (!cy.$("node.chosen").length) detail.textContent = told(event.target.data()); });
     dark.addEventListener("change", function () { cy.style(styles(strongest)); });

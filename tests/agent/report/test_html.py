@@ -72,7 +72,7 @@ def test_hostile_text_is_shown_and_is_no_markup(attacked):
 def test_hostile_text_makes_no_element_that_plain_text_does_not_make(gpt2, make_report):
     tags = [
         [tag for tag, _ in Page(render_report_html(make_report(gpt2, words))).elements]
-        for words in ("plain", "</code></p></article><script>x</script><img src=x><!-- `q` \"'&")
+        for words in ("plain `q`", "</code></p></article><script>x</script><img src=x><!-- `q` \"'&")
     ]
     assert tags[0] == tags[1]
 

@@ -102,7 +102,7 @@ def test_long_tables_say_how_much_they_leave_out():
     assert html.count("<tr>") == 61
 
 
-@pytest.mark.parametrize("per_cell", [1, 5, 6, 23])
+@pytest.mark.parametrize("per_cell", [1, 5, 6, 23, 80])
 def test_nodes_of_a_graph_never_overlap(per_cell):
     nodes = [
         {"id": f"{layer}.{position}.{i}", "layer": layer, "position": position, "influence": 0.1 * i}

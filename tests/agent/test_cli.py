@@ -1,0 +1,157 @@
+"""The command line as a person and a script use it: real processes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from finished_runs import DALLAS
+
+
+def start(*arguments: str, home: Path) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "vesalius.agent", *arguments]
+    env = {**os.environ, "VESALIUS_HOME": str(home)}
+    return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def run(*arguments: str, home: Path) -> tuple[int, str, str]:
+    process = start(*arguments, home=home)
+    out, err = process.communicate()
+    return process.returncode, out, err
+
+
+@pytest.fixture(scope="module")
+def asked(tmp_path_factory):
+    home = tmp_path_factory.mktemp("cli")
+    status, out, err = run("ask", DALLAS, "--json", home=home)
+    assert status == 0, err
+    return home, json.loads(out), err
+
+
+def test_json_is_one_object_on_standard_output_and_all_else_on_standard_error(asked):
+    _, answer, err = asked
+    assert {"run", "answer", "claims", "measurements", "report", "seconds"} <= answer.keys()
+    assert {"id", "text", "verdict", "tier", "measurements"} <= answer["claims"][0].keys()
+    assert {"json", "html", "md"} == answer["report"].keys()
+    assert all(Path(path).is_file() for path in answer["report"].values())
+    assert "Verdicts" in err
+
+
+def test_every_figure_of_the_answer_carries_a_measurement_that_exists(asked):
+    _, answer, _ = asked
+    known = {m["id"] for m in answer["measurements"]}
+    cited = {part.strip("[],.;)(") for part in answer["answer"].split() if "m-" in part}
+    assert cited
+    assert cited <= known
+
+
+def test_verify_reproduces_every_number_and_says_so_in_its_status(asked):
+    home, answer, _ = asked
+    status, out, err = run("verify", answer["run"], "--json", home=home)
+    found = json.loads(out)
+    assert status == 0, err
+    assert found["drifted"] == found["not_reproducible"] == []
+    assert found["bit_identical"] == found["measurements"] == len(answer["measurements"])
+
+
+def test_verify_finds_a_changed_number(asked, tmp_path):
+    home, answer, _ = asked
+    report = json.loads(Path(answer["report"]["json"]).read_text())
+    cell = next(m for m in report["measurements"] if m["phase"] == "confirm")["measurement"]["result"]["cells"][0]
+    cell["effects"][0] += 0.01
+    (tmp_path / "report.json").write_text(json.dumps(report))
+    status, out, _ = run("verify", str(tmp_path / "report.json"), "--json", home=home)
+    assert status == 1
+    assert json.loads(out)["drifted"]
+
+
+def test_the_memory_finds_what_was_claimed(asked):
+    home, answer, _ = asked
+    status, out, _ = run("memory", "search", "where the state stands", "--kind", "claims", "--json", home=home)
+    hits = json.loads(out)["hits"]
+    assert status == 0
+    assert {hit["run"] for hit in hits} == {answer["run"]}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("ask", "Is it warm in there?"), "Why does the model answer"),
+        (("ask", "Where is agreement computed?"), "--pairs"),
+        (("ask", DALLAS.replace("Austin", "Mordor")), "vocabulary lacks 'Mordor'"),
+        (("ask", DALLAS, "--model", "nowhere"), "cannot be loaded"),
+        (("ask", "--resume", "nothing"), "There is no run"),
+        (("verify", "nothing"), "There is no run"),
+        (("run", "divination"), "Tools: attribution_graph"),
+        (("run", "patch", "--sites", "x"), "--help"),
+        (("eval", "nothing"), "Benchmarks:"),
+        (("ask", DALLAS, "--device", "abacus"), "device"),
+    ],
+)
+def test_what_cannot_be_done_is_one_sentence_with_the_mend_and_no_traceback(arguments, message, tmp_path):
+    status, _, err = run(*arguments, home=tmp_path)
+    assert status == 2
+    assert message in err or "It takes" in err
+    assert "Traceback" not in err
+
+
+def test_a_wrong_capital_has_a_status_of_its_own(tmp_path):
+    status, out, _ = run("ask", DALLAS.replace("Austin", "Boston"), "--json", home=tmp_path)
+    assert status == 3
+    assert json.loads(out)["premise_holds"] is False
+
+
+@pytest.mark.parametrize("after", [6.0, 12.0])
+def test_a_run_killed_without_warning_ends_with_the_same_ledger_when_taken_up(asked, tmp_path, after):
+    _, answer, _ = asked
+    process = start("ask", DALLAS, "--json", home=tmp_path)
+    time.sleep(after)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    resume = ("--resume", "last") if any(tmp_path.glob("runs/*/run.json")) else (DALLAS,)
+    status, out, err = run("ask", *resume, "--json", home=tmp_path)
+    assert status == 0, err
+    assert json.loads(out)["ledger_digest"] == answer["ledger_digest"]
+
+
+def test_stopping_by_keyboard_says_how_to_go_on(tmp_path):
+    process = start("ask", DALLAS, home=tmp_path)
+    time.sleep(7)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate()
+    assert process.returncode == 130
+    assert "--resume last" in err
+    assert "Traceback" not in err
+
+
+def test_every_command_answers_help(tmp_path):
+    for command in ("ask", "verify", "models", "tools", "eval", "doctor", "memory", "dictionary"):
+        status, out, _ = run(command, "--help", home=tmp_path)
+        assert status == 0
+        assert "Usage" in out
+
+
+def test_a_tools_help_lists_its_arguments(tmp_path):
+    status, out, _ = run("run", "patch", "--help", home=tmp_path)
+    assert status == 0
+    assert "--random-draws" in out
+
+
+def test_doctor_says_what_is_there(tmp_path):
+    status, out, _ = run("doctor", "--json", home=tmp_path)
+    found = json.loads(out)
+    assert status == 0
+    assert {"torch", "device", "model atlas", "memory", "planner endpoint"} <= {c["what"] for c in found["checks"]}
+
+
+def test_doctor_tells_an_endpoint_that_does_not_answer(tmp_path, monkeypatch):
+    monkeypatch.setenv("VESALIUS_PLANNER_URL", "http://127.0.0.1:9")
+    status, out, _ = run("doctor", "--json", home=tmp_path)
+    (check,) = [c for c in json.loads(out)["checks"] if c["what"] == "planner endpoint"]
+    assert status == 1
+    assert "does not answer" in check["state"]
+    assert check["mend"]
