@@ -31,6 +31,15 @@ def _patch(m: Measurement) -> Sentence:
     cells: list[dict[str, Any]] = m.result["cells"]
     best = max(range(len(cells)), key=lambda i: cells[i]["effect"])
     place = f"{name(cells[best]['site'])} at {name(cells[best]['position'])}"
+    if m.subject.reinit_seed is not None:
+        # Its own gap is next to nothing, so an effect as a share of it would mislead.
+        return say(
+            f"With re-initialised weights {place} moves",
+            share(m.id, f"cells.{best}.moved"),
+            "of the answers, and the logit difference by",
+            number(m.id, f"cells.{best}.drops.mean", ".2g"),
+            "nats.",
+        )
     if len(cells) == 1:
         return say(
             f"{place} moves",

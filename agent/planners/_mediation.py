@@ -181,71 +181,57 @@ def _variable(pool: Pool, view: View) -> Iterator[Draft]:
 
 def _carriers(pool: Pool, view: View) -> Iterator[Draft]:
     """Until where the entity's token carries the answer, and from where the last token does."""
-    sites, cells, split = stream_sites(view.card), Cells(view.results.get("stream")), pool.confirmation
-    here = cells.at(pool.entity_position, sites) if pool.entity_position else []
+    sites, cells = stream_sites(view.card), Cells(view.results.get("stream"))
     # The first and the last site are left out: there the patch is the other prompt, or the answer, by construction.
-    carrying = [(site, cell) for site, cell in here[1:] if cell["effect"] >= CARRIES]
+    here = cells.at(pool.entity_position, sites[1:]) if pool.entity_position else []
+    carrying = [(site, cell) for site, cell in here if cell["effect"] >= CARRIES]
     if carrying and pool.entity_position:
-        site, cell = carrying[-1]
-        second = (
-            (f"values from prompts that ask the {pool.mediator}", split.one_hop)
-            if split.one_hop
-            else (f"values from {pool.other_name}", split.other)
-        )
-        yield _carrier(pool, site, pool.entity_position, cell, second, "still carries")
+        yield _patched(pool, *carrying[-1], pool.entity_position, CARRIED)
     arrived = [(site, cell) for site, cell in cells.at("last", sites[:-1]) if cell["effect"] >= CARRIES]
     if arrived:
-        site, cell = arrived[0]
-        second = (f"values from {pool.other_name}", split.other)
-        yield _carrier(pool, site, "last", cell, second, "carries")
-
-
-def _carrier(
-    pool: Pool, site: str, position: str, cell: dict[str, Any], second: tuple[str, Sequence[Any]], verb: str
-) -> Draft:
-    place = "the last token" if position == "last" else pool.place
-    return Draft(
-        pool,
-        "mediation",
-        site,
-        position,
-        f"At {place}, `{site}` {verb} what decides the {pool.answer}: taking its value from another prompt moves the "
-        f"answer to that prompt's.",
-        "the patch moves no more than the region of no interest",
-        [("values from the swapped prompt", pool.confirmation.swap, ()), (*second, ())],
-        cell["effect"],
-        ("the answer is carried at another token by then",),
-    )
+        yield _patched(pool, *arrived[0], "last", CARRIED)
 
 
 def _components(pool: Pool, view: View) -> Iterator[Draft]:
     """The block at the entity's token and the block and head at the last token that move the answer most."""
     blocks, heads = Cells(view.results.get("components")), Cells(view.results.get("heads"))
-    wanted = [
-        (blocks, "last", ("attn_out",), pool.confirmation.other),
-        (heads, "last", ("head",), pool.confirmation.other),
-    ]
+    wanted = [(blocks, "last", ("attn_out",)), (heads, "last", ("head",))]
     if pool.entity_position:
-        second = pool.confirmation.one_hop or pool.confirmation.other
-        wanted.insert(0, (blocks, pool.entity_position, ("mlp_out",), second))
-    for cells, position, kinds, second in wanted:
+        wanted.insert(0, (blocks, pool.entity_position, ("mlp_out",)))
+    for cells, position, kinds in wanted:
         best = cells.best(position, kinds)
-        if best is None or best[1]["effect"] < WORTH_A_TEST:
-            continue
-        site, cell = best
-        place = "the last token" if position == "last" else pool.place
-        yield Draft(
-            pool,
-            "mediation",
-            site,
-            position,
-            f"`{site}` at {place} is part of the path: taking its output from another prompt moves the answer "
-            f"towards that prompt's.",
-            "the patch moves no more than the region of no interest",
-            [
-                ("values from the swapped prompt", pool.confirmation.swap, ()),
-                ("values from another wording", second, ()),
-            ],
-            cell["effect"],
-            ("another component carries it and this one only correlates",),
-        )
+        if best is not None and best[1]["effect"] >= WORTH_A_TEST:
+            yield _patched(pool, *best, position, PART)
+
+
+CARRIED = (
+    "At {place}, `{site}` carries what decides the {answer}: taking its value from another prompt moves the answer to "
+    "that prompt's.",
+    "the answer is carried at another token by then",
+)
+PART = (
+    "`{site}` at {place} is part of the path: taking its output from another prompt moves the answer towards that "
+    "prompt's.",
+    "another component carries it and this one only goes along",
+)
+
+
+def _patched(pool: Pool, site: str, cell: dict[str, Any], position: str, wording: tuple[str, str]) -> Draft:
+    """A prediction about one place, by two kinds of counterfactual."""
+    split = pool.confirmation
+    at_entity = position == pool.entity_position
+    place = pool.place if at_entity else "the last token"
+    second = (f"values from {pool.other_name}", split.other)
+    if at_entity and split.one_hop:
+        second = (f"values from prompts that ask the {pool.mediator}", split.one_hop)
+    return Draft(
+        pool,
+        "mediation",
+        site,
+        position,
+        wording[0].format(place=place, site=site, answer=pool.answer),
+        "the patch moves no more than the region of no interest",
+        [("values from the swapped prompt", split.swap, ()), (*second, ())],
+        cell["effect"],
+        (wording[1],),
+    )

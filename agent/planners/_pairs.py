@@ -49,7 +49,7 @@ class Pool(Frozen):
     )
     classes: int = Field(default=0, description="Values that the mediator can take (count).")
     entity_position: str | None = Field(description="Position of the swapped words; none where they cannot be aligned.")
-    other_name: str = Field(default="other wording", description="What the family `other` is, in words.")
+    other_name: str = Field(default="another wording", description="What the family `other` is, in words.")
     holds_out_entities: bool
     holds_out_template: bool
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from . import _feature_question, _features, _mediation
 from ._contrasts import WordSwap, are_aligned, as_said
 from ._pairs import Pool, pool_from_pairs, pool_from_task
+from ._plain import name
 from ._wording import Wording
 from .interface import ContrastPair, Experiment, JudgedClaim, Proposal, SubjectCard, Task, View, Words
 from .reading import read_question
@@ -117,7 +118,7 @@ class ProtocolPlanner:
             return self._pool_of(view, [(pair, "") for pair in _clustered(view.task.pairs)], "the tokens that differ")
         swap = self._swap(view)
         assert swap is not None, "pairs were checked before words were found"
-        return self._pool_of(view, swap.candidates(), f"the word `{swap.word}`")
+        return self._pool_of(view, swap.candidates(), f"the word {name(swap.word)}")
 
     def _pool_of(self, view: View, pairs: list[tuple[ContrastPair, str]], place: str) -> Pool | None:
         usable = as_said(pairs, view.results["pairs"])
