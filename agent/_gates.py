@@ -224,4 +224,4 @@ def _yields_nothing(name: str, what: str, control: Interval, moved: float, f: Fi
     if control.high >= f.pooled.mean:
         reason = f"{found}; too noisy, as its interval reaches the effect claimed ({f.pooled.mean:.3g})."
         return _gate(name, "not_evaluated", reason)
-    return _gate(name, "pass", f"{found}: nothing.")
+    return _gate(name, "pass", f"{found}; no more than {bar:.3g} has to be in reach: nothing.")

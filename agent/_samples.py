@@ -1,10 +1,11 @@
 """From measurements to what the judge reads: effects per pair, their clusters, and every unit that was looked at."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from ..tools import NO_GAP, Measurement
-from ._evidence import Arm, Evidence, Prediction, Sample
+from ._evidence import Arm, Evidence, Judgement, Prediction, Sample
 from ._statistics import sign_flip
+from .judge import judge
 
 UNIT_SEED = 0
 
@@ -36,23 +37,46 @@ def clusters_of(measurement: Measurement) -> tuple[str, ...]:
     return tuple(pair["cluster"] or pair["base"] for pair in measurement.args["pairs"])
 
 
-def evidence_for(
-    prediction: Prediction,
-    confirmations: Mapping[str, Measurement],
+def judge_all(
+    predictions: Sequence[Prediction],
+    arms: Mapping[str, Measurement],
     failed: Mapping[str, str],
-    explored: Iterable[Measurement],
-) -> Evidence:
-    """All that the judge may read about one prediction.
+    explored: Sequence[Measurement],
+    seed: int,
+) -> dict[str, Judgement]:
+    """Judge every sealed prediction, each among everything that was looked at, the other predictions included.
 
     Args:
-        prediction: as sealed.
-        confirmations: measurements of its arms, by `arm_key`; arms that could not run are absent.
+        predictions: as sealed.
+        arms: measurements of their arms and controls, by `arm_key`; those that could not run are absent.
         failed: why arms could not run, by `arm_key`.
         explored: every exploratory measurement of the investigation.
-    """
+        seed: of the statistics.
 
-    def of(arms: Iterable[Arm]) -> tuple[Sample, ...]:
-        ran = [(arm, confirmations.get(arm_key(prediction, arm))) for arm in arms]
+    Returns:
+        Judgements by prediction id; none for a prediction of which no arm ran.
+    """
+    units = units_looked_at(explored)
+    evidence = {p.id: _evidence(p, arms, failed, units) for p in predictions if any(_ran(p, arms))}
+    alone = {p.id: judge(p, evidence[p.id], seed=seed).p for p in predictions if p.id in evidence}
+    judged = {}
+    for prediction in predictions:
+        if prediction.id in evidence:
+            others = tuple(p for name, p in alone.items() if name != prediction.id)
+            together = evidence[prediction.id].model_copy(update={"units_looked_at": units + others})
+            judged[prediction.id] = judge(prediction, together, seed=seed)
+    return judged
+
+
+def _ran(prediction: Prediction, arms: Mapping[str, Measurement]) -> Iterator[bool]:
+    return (arm_key(prediction, arm) in arms for arm in prediction.arms)
+
+
+def _evidence(
+    prediction: Prediction, arms: Mapping[str, Measurement], failed: Mapping[str, str], units: tuple[float, ...]
+) -> Evidence:
+    def of(wanted: Iterable[Arm]) -> tuple[Sample, ...]:
+        ran = [(arm, arms.get(arm_key(prediction, arm))) for arm in wanted]
         return tuple(sample_of(found, arm.counterfactual_family) for arm, found in ran if found is not None)
 
     shuffled = of([prediction.shuffled_arm] if prediction.shuffled_arm else [])
@@ -65,7 +89,7 @@ def evidence_for(
             if NO_GAP in failed.get(arm_key(prediction, arm), "")
         ),
         shuffled=shuffled[0] if shuffled else None,
-        units_looked_at=units_looked_at(explored),
+        units_looked_at=units,
     )
 
 

@@ -53,6 +53,8 @@ def start_run(
     task = read_question(question, pairs)
     for prompt, answer in [(task.prompt, task.answer)] if task.kind == "why" else [(p.clean, p.answer) for p in pairs]:
         subject.answer_token(prompt, answer)
+    if task.kind == "feature":
+        _refuse_unknown_feature(subject, task.feature)
     for pair in pairs:
         subject.answer_token(pair.corrupted, pair.foil)
     info = RunInfo(
@@ -64,6 +66,21 @@ def start_run(
         created=datetime.now().astimezone().isoformat(timespec="milliseconds"),
     )
     return RunFolder.create(where.home, info)
+
+
+def _refuse_unknown_feature(subject: "Subject", feature: str) -> None:
+    from ..tools._dictionary_file import dictionary_of
+    from .bench import trained_dictionary
+
+    layer, index = map(int, feature.split("/"))
+    features = (trained_dictionary(subject) or dictionary_of(subject, "neurons")).at(layer)
+    if index >= features.n_features:
+        raise ToolError(f"Layer {layer} has no feature {index}.", mend=f"Features: 0..{features.n_features - 1}.")
+    if not subject.texts:
+        raise ToolError(
+            f"{subject.name} came with no texts to read the feature on.",
+            mend='Put a text.json beside the model: {"texts": ["…"]}.',
+        )
 
 
 @contextmanager

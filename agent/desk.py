@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Any
 from ..memory import RememberError
 from ..tools import Frozen, Measurement, ToolError
 from ._evidence import Arm, Judgement, Prediction
-from ._samples import arm_key, arms_of, evidence_for
+from ._samples import arm_key, arms_of, judge_all
 from .bench import Bench, trained_dictionary
 from .headlines import headline
 from .holdout import as_far_as_true
-from .judge import judge
 from .ledger import Ledger
 from .planners.interface import (
     ContrastPair,
@@ -78,6 +77,7 @@ class Desk:
             key=self.subject.key,
             n_layers=shape.n_layers,
             n_heads=shape.n_heads,
+            n_vocab=shape.n_vocab,
             parallel=shape.parallel,
             dictionary=None if dictionary is None else dictionary.name,
             dictionary_digest=None if dictionary is None else dictionary.digest,
@@ -130,8 +130,11 @@ class Desk:
         )
 
     def next_exploration(self, state: Mapping[str, Any]) -> Experiment | None:
-        """What the planner wants next."""
-        return self.planner.next_experiment(self.view(state))
+        """What the planner wants next: an exploration, whatever else it calls it."""
+        wanted = self.planner.next_experiment(self.view(state))
+        if wanted is None:
+            return None
+        return wanted.model_copy(update={"phase": "explore", "prediction": ""})
 
     def run(self, experiment: Experiment, emit: Emit) -> Outcome:
         """Run one experiment, or take it from the folder where it ran before; either way the ledger says so once."""
@@ -202,32 +205,43 @@ class Desk:
         return next(e for e in self.planner.closing(self.view(state)) if e.key == key)
 
     def judge(self, state: Mapping[str, Any], emit: Emit) -> None:
-        """Let code judge every sealed prediction."""
-        view = self.view(state)
-        explored = [m for key, m in view.results.items() if not _is_arm(key, self.sealed)]
-        for number, proposal in enumerate(self.sealed, start=1):
+        """Let code judge every sealed prediction, from what the ledger says was measured for it."""
+        sealed = self.sealed
+        looked_at = [entry.body["measurement"] for entry in self.ledger.entries("measurement")]
+        judged = judge_all(
+            [proposal.prediction for proposal in sealed],
+            self._arms(sealed),
+            dict(state["failed"]),
+            [self._measurement(i) for i in dict.fromkeys(looked_at)],
+            self.seed,
+        )
+        for number, proposal in enumerate(sealed, start=1):
             prediction = proposal.prediction
-            if not any(arm_key(prediction, arm) in view.results for arm in prediction.arms):
+            if prediction.id not in judged:
                 self.ledger.append(f"untested:{prediction.id}", "note", {"prediction": prediction.id})
                 emit({"event": "notice", "text": f"{prediction.id} could not be tested: none of its arms ran."})
                 continue
-            evidence = evidence_for(prediction, view.results, view.failed, explored)
-            judgement = judge(prediction, evidence, seed=self.seed)
-            verdict = {
-                "claim": f"c{number}",
-                "prediction": prediction.id,
-                "judgement": judgement.model_dump(mode="json"),
-            }
-            self.ledger.append(f"verdict:{prediction.id}", "verdict", verdict)
-            emit(
-                {
-                    "event": "judged",
-                    "claim": f"c{number}",
-                    "statement": proposal.hypothesis.statement,
-                    "verdict": judgement.verdict,
-                    "tier": judgement.tier,
-                }
-            )
+            judgement = judged[prediction.id]
+            verdict = {"claim": f"c{number}", "prediction": prediction.id}
+            body = {**verdict, "judgement": judgement.model_dump(mode="json")}
+            self.ledger.append(f"verdict:{prediction.id}", "verdict", body)
+            told = {"verdict": judgement.verdict, "tier": judgement.tier, "statement": proposal.hypothesis.statement}
+            emit({"event": "judged", "claim": f"c{number}", **told})
+
+    def _arms(self, sealed: tuple[Proposal, ...]) -> dict[str, Measurement]:
+        """Measurements of sealed arms: those that the ledger confirms, under the very request that was sealed.
+
+        Never by the names that a planner gives its explorations.
+        """
+        confirmed = {entry.body["measurement"] for entry in self.ledger.entries("confirmed")}
+        found: dict[str, Measurement] = {}
+        for proposal in sealed:
+            for arm in arms_of(proposal.prediction):
+                experiment = _experiment(proposal.prediction, arm)
+                wanted = self.bench.id_of(experiment.tool, experiment.args, experiment.twin_seed)
+                if wanted in confirmed:
+                    found[experiment.key] = self._measurement(wanted)
+        return found
 
     @property
     def claims(self) -> tuple[JudgedClaim, ...]:
@@ -268,10 +282,6 @@ class Desk:
         kept = self.folder.kept(measurement_id)
         assert kept is not None, f"{measurement_id} is in the state but not in the run's folder"
         return kept
-
-
-def _is_arm(key: str, sealed: tuple[Proposal, ...]) -> bool:
-    return any(key == arm_key(p.prediction, arm) for p in sealed for arm in arms_of(p.prediction))
 
 
 def _experiment(prediction: Prediction, arm: Arm) -> Experiment:

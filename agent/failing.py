@@ -1,6 +1,7 @@
 """How a command fails: one sentence with the mend, a non-zero status, and no traceback for what a person can mend."""
 
 import json
+import sqlite3
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +19,9 @@ def reported(as_json: bool) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        sys.stderr.write("\nStopped. Nothing that was measured is lost: `vesalius ask --resume last` goes on.\n")
+        sys.stderr.write(
+            "\nStopped. Nothing measured is lost: `vesalius ask --resume last` continues the newest run.\n"
+        )
         raise typer.Exit(EXIT_STOPPED) from None
     except BrokenPipeError:
         # The reader of a pipe went away; there is nobody left to tell.
@@ -40,7 +43,8 @@ def _what_a_person_can_mend() -> tuple[type[Exception], ...]:
     from .report.schema import UnreadableReport
     from .runs import UnknownRun, UnreadableFile
 
-    return (ToolError, RememberError, LedgerError, UnknownRun, UnreadableFile, UnreadableReport, SettingError, OSError)
+    mendable = (ToolError, RememberError, LedgerError, UnknownRun, UnreadableFile, UnreadableReport, SettingError)
+    return (*mendable, OSError, sqlite3.Error)
 
 
 class SettingError(ValueError):

@@ -48,7 +48,9 @@ def _patch(m: Measurement) -> Sentence:
             number(m.id, "cells.0.effect") + ".",
         )
     return say(
-        f"Of {len_words(len(cells))} places the largest effect is",
+        "Of",
+        number(m.id, "cells.len", "d"),
+        "places the largest effect is",
         number(m.id, f"cells.{best}.effect"),
         f"at {place} (answers moved:",
         share(m.id, f"cells.{best}.moved") + ").",
@@ -124,17 +126,12 @@ def _steer(m: Measurement) -> Sentence:
 
 def _attribution_graph(m: Measurement) -> Sentence:
     return say(
-        "The graph explains",
+        "Of the influence that ends in tokens or errors",
         share(m.id, "replacement_score"),
-        "of the influence by features (replacement) and",
+        "is from tokens (replacement);",
         share(m.id, "completeness_score"),
-        "of their inputs (completeness).",
+        "of the nodes' inputs are from no error (completeness).",
     )
-
-
-def len_words(n: int) -> str:
-    """A small count in words, so that prose stays free of digits that no measurement made."""
-    return "several" if n < 10 else "dozens of" if n < 100 else "hundreds of" if n < 1000 else "many"
 
 
 _BY_TOOL: dict[str, Headline] = {

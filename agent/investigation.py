@@ -12,14 +12,17 @@ from collections.abc import Iterator
 from contextlib import closing
 from typing import Any, TypedDict
 
+from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.config import get_stream_writer
+from langgraph.errors import GraphRecursionError
 from langgraph.graph import END, START, StateGraph
 
+from ..tools import ToolError
 from .desk import Desk, Event
 from .planners.interface import Experiment
 
-RECURSION_LIMIT = 1000  # turns of the loops; langgraph's own default would hide an endless planner for longer
+RECURSION_LIMIT = 400  # turns of the loops; langgraph's own default would hide an endless planner for longer
 
 
 class State(TypedDict):
@@ -90,12 +93,20 @@ def investigate(desk: Desk, question: str) -> Iterator[Event]:
     """Run an investigation, or go on with one that was stopped, yielding what happens as it happens."""
     config: Any = {"configurable": {"thread_id": "investigation"}, "recursion_limit": RECURSION_LIMIT}
     with closing(sqlite3.connect(desk.folder.state, check_same_thread=False)) as connection:
-        graph = build_graph(desk).compile(checkpointer=SqliteSaver(connection))
+        # A run's folder may come from anywhere: a checkpoint holds plain values, and nothing else is ever made of it.
+        plain = JsonPlusSerializer(pickle_fallback=False, allowed_msgpack_modules=None)
+        graph = build_graph(desk).compile(checkpointer=SqliteSaver(connection, serde=plain))
         begun = graph.get_state(config).created_at is not None
         # No input means: go on from the last checkpoint.
         fresh: State = {"question": question, "done": [], "failed": [], "waiting": [], "report": ""}
         start: Any = None if begun else fresh
-        yield from graph.stream(start, config, stream_mode="custom", durability="sync")
+        try:
+            yield from graph.stream(start, config, stream_mode="custom", durability="sync")
+        except GraphRecursionError as error:
+            raise ToolError(
+                f"The planner asked for more than {RECURSION_LIMIT} experiments.",
+                mend="Ask a narrower question; what was measured is kept in the run's folder.",
+            ) from error
 
 
 def _run(desk: Desk, state: State, experiment: Experiment) -> Update:

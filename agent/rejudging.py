@@ -4,29 +4,20 @@ from collections.abc import Mapping
 
 from ..tools import Measurement, SubjectKey
 from ._evidence import Arm, Judgement, Prediction
-from ._samples import arm_key, arms_of, evidence_for
+from ._samples import arm_key, arms_of, judge_all
 from .bench import request_id
 from .desk import TWIN_SEED
-from .judge import judge
 from .report.schema import Report
 
 
 def rejudged(report: Report, again: Mapping[str, Measurement]) -> dict[str, Judgement]:
     """Every claim's judgement, by claim id, from measurements by id; the same code and seed as in the run."""
-    explored = [again[r.measurement.id] for r in report.measurements if r.phase not in ("confirm", "control")]
-    return {
-        claim.id: judge(
-            claim.prediction,
-            evidence_for(
-                claim.prediction,
-                _of_arms(claim.prediction, report.subject.key, again),
-                _failures(claim.prediction, report),
-                explored,
-            ),
-            seed=report.seed,
-        )
-        for claim in report.claims
-    }
+    explored = [again[r.measurement.id] for r in report.measurements if r.phase == "explore"]
+    predictions = [claim.prediction for claim in report.claims]
+    arms = {key: m for p in predictions for key, m in _of_arms(p, report.subject.key, again).items()}
+    failed = {key: why for p in predictions for key, why in _failures(p, report).items()}
+    judged = judge_all(predictions, arms, failed, explored, report.seed)
+    return {claim.id: judged[claim.prediction.id] for claim in report.claims if claim.prediction.id in judged}
 
 
 def _of_arms(prediction: Prediction, subject: SubjectKey, again: Mapping[str, Measurement]) -> dict[str, Measurement]:

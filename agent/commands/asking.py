@@ -99,7 +99,7 @@ def read_pairs(path: Path) -> tuple[ContrastPair, ...]:
         else:
             rows = json.loads(text)
         pairs = TypeAdapter(tuple[ContrastPair, ...]).validate_python(rows)
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError, csv.Error, RecursionError) as error:
         raise UnreadableFile(f"{path} cannot be read: {error}. It must hold {due}.") from error
     except ValidationError as error:
         first = error.errors()[0]

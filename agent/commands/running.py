@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 from pydantic.fields import FieldInfo
 from pydantic_core import to_jsonable_python
 
-from ...tools import Tool, ToolError, get_tool
+from ...tools import Tool, ToolError, get_tool, load_tools
 from ..settings import Settings
 from .output import print_json
 
@@ -20,6 +20,10 @@ class _Parser(ArgumentParser):
 
 def run_command(settings: Settings, name: str, arguments: list[str]) -> None:
     """Run one instrument and print its measurement."""
+    if name in ("--help", "-h"):
+        sys.stdout.write("Usage: vesalius run TOOL [ARGUMENTS]; `vesalius run TOOL --help` lists a tool's arguments.\n")
+        sys.stdout.write(f"Tools: {', '.join(load_tools())}\n")
+        return
     tool = get_tool(name)
     given = _parser(tool, settings).parse_args(arguments)
     raw = {

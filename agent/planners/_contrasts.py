@@ -4,6 +4,7 @@ from collections import Counter
 from typing import Any
 
 from ...tools import Measurement
+from ._pairs import AS_ASKED
 from .interface import ContrastPair
 
 MOST_CONTEXTS = 24
@@ -37,7 +38,8 @@ class WordSwap:
                 start, word, new = edit["start"], edit["word"], edit["replacement"]
                 clean = clean[:start] + new + clean[start + len(word) :]
                 place += len(new) - len(word) if start < self.start else 0
-            name = ", ".join(f"{e['word']}→{e['replacement']}" for e in edits) or "as asked"
+            # Contexts that share an edit are not independent: the first one names the cluster.
+            name = f"{edits[0]['word']}→{edits[0]['replacement']}" if edits else AS_ASKED
             for replacement in self.replacements:
                 corrupted = clean[:place] + replacement + clean[place + len(self.word) :]
                 pair = ContrastPair(clean=clean, corrupted=corrupted, answer=self.answer, foil=self.foil, cluster=name)

@@ -11,6 +11,7 @@ from ._mediation import Cells, stream_sites
 from ._pairs import Pool
 from .interface import Experiment, View
 
+LENS_TOKENS = 5
 DESCRIBED_FEATURES = 3
 PROBED_FEATURES = 40
 STEER_PROMPTS = 8
@@ -23,7 +24,7 @@ def explorations(view: View, pool: Pool) -> Iterator[Experiment]:
     yield Experiment(
         key="lens",
         tool="logit_lens",
-        args={"prompts": [task.prompt], "track": [task.answer]},
+        args={"prompts": [task.prompt], "track": [task.answer], "top_k": min(LENS_TOKENS, view.card.n_vocab)},
         why="through which layers the answer takes shape",
     )
     if view.card.dictionary:

@@ -14,7 +14,7 @@ from .._evidence import Arm, Hypothesis, Prediction
 from ._pairs import Pool
 from .interface import Experiment, Proposal, SubjectCard, View
 
-CARRIES = 0.5  # share of the gap, or of answers, from which a site is said to carry the answer
+CARRIES = 0.5  # share of the gap, and of answers, from which a site is said to carry the answer
 WORTH_A_TEST = 0.15  # share of the gap from which a single component is worth a prediction
 GONE = 0.05  # share of the gap below which a class mean does nothing: the judge's own smallest effect
 RANDOM_DRAWS = 20
@@ -161,7 +161,9 @@ def _variable(pool: Pool, view: View) -> Iterator[Draft]:
                 f"the site carries the {pool.entity} itself, not its {pool.mediator}",
             ),
         )
-    outside = [i for i in (first - 1, last + 1) if 0 <= i < len(cells) and abs(cells[i][1]["effect"]) <= GONE]
+    # After the last block nothing reads the entity's token any more: that it does nothing there says nothing.
+    beside = [i for i in (first - 1, last + 1) if 0 <= i < len(cells) - 1]
+    outside = [i for i in beside if abs(cells[i][1]["effect"]) <= GONE]
     for i in outside:
         site, cell = cells[i]
         when = "does not yet hold" if i < first else "no longer passes on"
@@ -182,14 +184,20 @@ def _variable(pool: Pool, view: View) -> Iterator[Draft]:
 def _carriers(pool: Pool, view: View) -> Iterator[Draft]:
     """Until where the entity's token carries the answer, and from where the last token does."""
     sites, cells = stream_sites(view.card), Cells(view.results.get("stream"))
+    if pool.swaps_last_token:
+        return  # one token holds entity and answer: the whole stream carries it from the first site to the last
     # The first and the last site are left out: there the patch is the other prompt, or the answer, by construction.
-    here = cells.at(pool.entity_position, sites[1:]) if pool.entity_position else []
-    carrying = [(site, cell) for site, cell in here if cell["effect"] >= CARRIES]
+    here = cells.at(pool.entity_position, sites[1:-1]) if pool.entity_position else []
+    carrying = [(site, cell) for site, cell in here if _carries(cell)]
     if carrying and pool.entity_position:
         yield _patched(pool, *carrying[-1], pool.entity_position, CARRIED)
-    arrived = [(site, cell) for site, cell in cells.at("last", sites[:-1]) if cell["effect"] >= CARRIES]
+    arrived = [(site, cell) for site, cell in cells.at("last", sites[1:-1]) if _carries(cell)]
     if arrived:
         yield _patched(pool, *arrived[0], "last", CARRIED)
+
+
+def _carries(cell: dict[str, Any]) -> bool:
+    return min(cell["effect"], cell["moved"]) >= CARRIES
 
 
 def _components(pool: Pool, view: View) -> Iterator[Draft]:

@@ -15,6 +15,8 @@ from .interface import ContrastPair
 
 PairArgs = dict[str, Any]  # fields of the patch tool's `Pair`
 
+MAJORITY = 0.5  # of prompts answered as said, from which a behaviour is there
+AS_ASKED = "as asked"  # cluster of the question's own prompt
 DISCOVERY_PAIRS = 24
 CONFIRMATION_PAIRS = 40
 REFERENCE_PER_CLASS = 8
@@ -53,31 +55,75 @@ class Pool(Frozen):
     holds_out_entities: bool
     holds_out_template: bool
 
+    @property
+    def swaps_last_token(self) -> bool:
+        """Whether what is swapped is the last word of some prompt, so that one token holds both."""
+        return any(_last_word(p["base"]) != _last_word(p["corrupted"]) for p in self.discovery.swap)
 
-def pool_from_task(families: Sequence[TaskFamily], family: TaskFamily, template: Template, seed: int) -> Pool:
-    """Pairs from task data: discovery on training entities, confirmation on held-out entities and templates."""
+
+def pool_from_task(
+    families: Sequence[TaskFamily],
+    family: TaskFamily,
+    template: Template,
+    seed: int,
+    use_held_out: bool = True,
+    asked: str = "",
+) -> Pool:
+    """Pairs from task data: no entity and, where there are enough, no template of discovery comes back in confirmation.
+
+    Args:
+        families: all families of the subject; one of them may ask the mediator itself.
+        family: the one that the question's prompt belongs to.
+        template: of that prompt.
+        seed: seed of every draw.
+        use_held_out: whether to confirm on the rows that training held out; without, or where there are none, the
+            training rows are halved.
+        asked: the question's own entity: it was looked at first, so it never confirms.
+    """
     mine = [template, *(t for t in family.templates if t.id != template.id)]
     # The question's own template leads discovery; confirmation gets templates that discovery never sees.
     seen, unseen = (mine[:2], mine[2:]) if len(mine) > 2 else (mine[:1], mine[1:])
-    train = [row for row in family.rows if row.split == "train"]
-    held_out = [row for row in family.rows if row.split == "held_out"]
+    rng = random.Random(seed)
+    train, held_out = _phases(family, use_held_out, asked, rng)
     mediator = family.mediators[0] if family.mediators else None
     one_hop = next((f for f in families if mediator and f.entity == family.entity and f.answer == mediator), None)
-    rng = random.Random(seed)
     return Pool(
         entity=family.entity,
         place=f"the {family.entity}'s token",
         mediator=mediator,
         answer=family.answer,
         discovery=_split(family, seen, train, one_hop, DISCOVERY_PAIRS, rng),
-        confirmation=_split(family, unseen or seen, held_out or train, one_hop, CONFIRMATION_PAIRS, rng),
+        confirmation=_split(family, unseen or seen, held_out, one_hop, CONFIRMATION_PAIRS, rng),
         reference=_reference(family, seen, train, mediator, rng) if mediator else (),
         reference_one_hop=_reference(one_hop, one_hop.templates, train, mediator, rng) if one_hop and mediator else (),
         classes=len({row.slots[mediator] for row in train}) if mediator else 0,
         entity_position="entity",
-        holds_out_entities=bool(held_out),
+        holds_out_entities=True,
         holds_out_template=bool(unseen),
     )
+
+
+def _last_word(prompt: str) -> str:
+    words = prompt.split()
+    return words[-1] if len(words) > 1 else prompt[-1:]
+
+
+def held_out_rows(family: TaskFamily) -> list[Row]:
+    """Rows that training held out."""
+    return [row for row in family.rows if row.split == "held_out"]
+
+
+def _phases(family: TaskFamily, use_held_out: bool, asked: str, rng: random.Random) -> tuple[list[Row], list[Row]]:
+    """Rows to explore and rows to confirm on; entities of one are not entities of the other."""
+    train = [row for row in family.rows if row.split == "train"]
+    held_out = [row for row in held_out_rows(family) if row.slots[family.entity] != asked] if use_held_out else []
+    if held_out:
+        return train, held_out
+    entities = sorted({row.slots[family.entity] for row in train})
+    explored = {*rng.sample(entities, len(entities) // 2), asked}
+    halves = ([row for row in train if (row.slots[family.entity] in explored) is phase] for phase in (True, False))
+    explore, confirm = halves
+    return explore, confirm
 
 
 def _split(
@@ -127,7 +173,13 @@ def _other_wording(family: TaskFamily, templates: Sequence[Template], template: 
 def _counterfactual(family: TaskFamily, row: Row, rows: Sequence[Row], rng: random.Random) -> dict[str, str]:
     """Another row with another answer; slots that are neither entity, mediator nor answer stay as they are."""
     swapped = {family.entity, family.answer, *family.mediators}
-    choices = [r for r in rows if r.slots[family.answer] != row.slots[family.answer]]
+    staying = {value for name, value in row.slots.items() if name not in swapped}
+    choices = [
+        r
+        for r in rows
+        # A value that stands elsewhere in the prompt already would make another prompt of it, not a swapped one.
+        if r.slots[family.answer] != row.slots[family.answer] and not staying & {r.slots[name] for name in swapped}
+    ]
     if not choices:
         raise ValueError(f"family {family.name} has one answer only: nothing can be swapped")
     chosen = rng.choice(choices)
@@ -169,7 +221,8 @@ def pool_from_pairs(
         seed: seed of the split.
     """
     rng = random.Random(seed)
-    seen_clusters = _some({pair.cluster for pair in pairs}, rng)
+    # The question's own prompt was looked at while words were tried, so it explores and never confirms.
+    seen_clusters = {*_some({pair.cluster for pair in pairs}, rng), AS_ASKED}
     seen_replacements = _some(set(replacements or ()), rng)
     splits_replacements = len(set(replacements or ())) > 1
     named = list(zip(pairs, replacements or [""] * len(pairs), strict=True))

@@ -9,7 +9,7 @@ from .._samples import arm_key
 from ..headlines import headline
 from ..report.schema import Sentence
 from . import _feature_question, _mediation
-from ._pairs import Pool
+from ._pairs import MAJORITY, Pool
 from ._plain import name, number, say, share
 from .interface import JudgedClaim, View, Words
 
@@ -48,6 +48,11 @@ class Wording:
                 "the premise holds." if self.premise_holds else "the premise does not hold.",
             )
         top = name(asked.result["answers"][0]["top"][0][0].strip())
+        if not self.premise_holds and asked.result["answers"][0]["rank"] == 1:
+            return say(
+                f"The premise does not hold: {top} is the most likely token after this prompt, but its probability is",
+                number(asked.id, "answers.0.probability", ".2g") + ": the model spreads its guesses.",
+            )
         if self.premise_holds:
             return say(
                 f"The model does answer {name(task.answer)}, with probability",
@@ -181,12 +186,20 @@ class Wording:
         for claim in self.claims:
             if claim.judgement.verdict != "supported":
                 yield say(f"{claim.judgement.verdict.capitalize()}:", claim.proposal.hypothesis.statement)
+        asked = self.view.results.get("held-out")
+        if asked is not None and asked.result["accuracy"] < MAJORITY:
+            yield say(
+                "Of the rows that training held out the model answers",
+                share(asked.id, "accuracy") + ", so confirmation used training rows that exploration had not seen.",
+            )
         yield from self._idle()
         for key, reason in self.view.failed.items():
             yield say(f"The experiment {name(key)} could not run:", name(reason) + ".")
         if self.premise_holds is False or self.view.task.kind == "feature":
             return
-        if self.pool is None:
+        if self.pool is None and self.view.task.kind == "where":
+            yield say("Too few pairs are answered as they say to be split into discovery and confirmation.")
+        elif self.pool is None:
             yield say(
                 "No word was found whose replacement changes the answer in enough prompts, so nothing could be patched."
             )

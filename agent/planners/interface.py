@@ -48,6 +48,7 @@ class SubjectCard(Frozen):
     key: SubjectKey = Field(description="Which weights.")
     n_layers: int = Field(description="Blocks (count).")
     n_heads: int = Field(description="Heads per block (count).")
+    n_vocab: int = Field(description="Tokens of the vocabulary (count).")
     parallel: bool = Field(description="Whether attention and MLP of a block run in parallel.")
     dictionary: str | None = Field(description="Name of the trained dictionary; none where there is none.")
     dictionary_digest: str | None = Field(default=None, description="SHA-256 of that dictionary.")

@@ -6,14 +6,16 @@ pure function of the view.
 
 from collections.abc import Iterator
 
+from ...tools import Row, TaskFamily, Template
 from . import _feature_question, _features, _mediation
 from ._contrasts import WordSwap, are_aligned, as_said
-from ._pairs import Pool, pool_from_pairs, pool_from_task
+from ._pairs import MAJORITY, Pool, held_out_rows, pool_from_pairs, pool_from_task
 from ._plain import name
 from ._wording import Wording
 from .interface import ContrastPair, Experiment, JudgedClaim, Proposal, SubjectCard, Task, View, Words
 from .reading import read_question
 
+LEAST_SURE = 0.1  # probability below which the model does not so much answer as spread its guesses
 MIN_PAIRS = 6  # below this neither exploration nor confirmation can say anything
 
 
@@ -85,7 +87,9 @@ class ProtocolPlanner:
         task = view.task
         if task.kind == "where":
             yield self._check("pairs", [(pair, "") for pair in task.pairs])
-        elif self._from_task(view) is None:
+        elif found := self._matched(task, view.card):
+            yield from self._held_out_check(found[0], found[1])
+        else:
             args = {"prompt": task.prompt, "answer": task.answer, "seed": self.seed}
             yield Experiment(key="words", tool="substitutions", args=args, why="which words does the answer hang on?")
             swap = self._swap(view)
@@ -109,9 +113,15 @@ class ProtocolPlanner:
         """Prompt pairs for discovery and confirmation; none as long as, or if, they cannot be had."""
         if view.task.kind == "feature" or premise_holds(view) is not True:
             return None
-        from_task = self._from_task(view)
-        if from_task:
-            return from_task
+        found = self._matched(view.task, view.card)
+        if found:
+            family, template, row = found
+            asked = view.results.get("held-out")
+            if asked is None and held_out_rows(family):
+                return None
+            answered = asked is not None and asked.result["accuracy"] >= MAJORITY
+            entity = row.slots[family.entity]
+            return pool_from_task(view.card.tasks, family, template, self.seed, use_held_out=answered, asked=entity)
         if "pairs" not in view.results:
             return None
         if view.task.kind == "where":
@@ -139,14 +149,27 @@ class ProtocolPlanner:
         found = view.results.get("words")
         return WordSwap(view.task.prompt, view.task.answer, found) if found else None
 
-    def _from_task(self, view: View) -> Pool | None:
-        if view.task.kind != "why":
+    def _matched(self, task: Task, card: SubjectCard) -> tuple[TaskFamily, Template, Row] | None:
+        """The family, template and row of task data that make the question's prompt with the asked answer, or none."""
+        if task.kind != "why":
             return None
-        for family in view.card.tasks:
-            matched = family.match(view.task.prompt)
-            if matched and matched[1].slots[family.answer] == view.task.answer:
-                return pool_from_task(view.card.tasks, family, matched[0], self.seed)
+        for family in card.tasks:
+            matched = family.match(task.prompt)
+            if matched and matched[1].slots[family.answer] == task.answer:
+                return family, *matched
         return None
+
+    def _held_out_check(self, family: TaskFamily, template: Template) -> Iterator[Experiment]:
+        """Rows that training held out can confirm only what the model does on them; asked in the question's wording,
+        which confirmation does not use where the family has others."""
+        rows = held_out_rows(family)
+        if rows:
+            args = {
+                "prompts": [template.fill(r.slots) for r in rows],
+                "answers": [r.slots[family.answer] for r in rows],
+            }
+            why = "does the model answer the task's held-out rows, so that they can confirm?"
+            yield Experiment(key="held-out", tool="next_token", args=args, why=why)
 
 
 def premise_holds(view: View) -> bool | None:
@@ -154,9 +177,9 @@ def premise_holds(view: View) -> bool | None:
     asked = view.results.get("premise")
     if asked is None:
         return None
-    if view.task.kind == "why":
-        return asked.result["answers"][0]["rank"] == 1
-    return asked.result["accuracy"] >= 0.5
+    answers = asked.result["answers"]
+    sure = [answer["rank"] == 1 and answer["probability"] >= LEAST_SURE for answer in answers]
+    return sum(sure) >= MAJORITY * len(answers)
 
 
 def _clustered(pairs: tuple[ContrastPair, ...]) -> list[ContrastPair]:

@@ -51,7 +51,7 @@ def build_report(desk: "Desk", view: View) -> Report:
         claims=tuple(_claim(desk, view, claim, words) for claim in desk.claims),
         measurements=_records(logged, view),
         tried=tuple(_analysis(step, entry, view) for step, entry in enumerate(logged, start=1)),
-        coverage=_coverage(desk, view),
+        coverage=_coverage(desk, view, logged),
         black_box=words.black_box,
         reused=tuple(
             ReusedFinding(text=hit.text, run=hit.run, record=hit.record, similarity=hit.similarity)
@@ -106,7 +106,7 @@ def _analysis(step: int, entry: dict[str, Any], view: View) -> Analysis:
     )
 
 
-def _coverage(desk: "Desk", view: View) -> Coverage:
+def _coverage(desk: "Desk", view: View, logged: list[dict[str, Any]]) -> Coverage:
     """What was patched, by kind of site, and what was not looked at."""
     cells = {
         (cell["site"], cell["position"])
@@ -118,11 +118,12 @@ def _coverage(desk: "Desk", view: View) -> Coverage:
     blind = ["queries, keys and single neurons were not patched", "positions other than those named were not patched"]
     if view.card.dictionary is None:
         blind.append("dictionary features were not examined: there is no dictionary")
-    patches = [m for m in view.results.values() if m.tool == "patch" and not m.args["random_draws"]]
+    ran = [entry for entry in logged if entry["phase"] == "explore" and "measurement" in entry]
+    explored = {m.id: m for m in (view.results[entry["key"]] for entry in ran)}.values()
     return Coverage(
         examined=dict(sorted(examined.items())),
         not_examined=tuple(blind),
-        units_looked_at=len(units_looked_at(patches)),
+        units_looked_at=len(units_looked_at(explored)) + len(desk.sealed),
     )
 
 

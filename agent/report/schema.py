@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from ...tools import Frozen, Measurement, SubjectKey
 from .._evidence import Hypothesis, Judgement, Prediction, refuse_repeats
@@ -194,5 +194,7 @@ def read_report(path: Path) -> Report:
         )
     try:
         return Report.model_validate(raw)
-    except ValueError as error:
-        raise UnreadableReport(f"{path} is not sound: {error} Restore it, or ask the question again.") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        problem = f"{'.'.join(map(str, first['loc']))}: {first['msg']}".strip(": ")
+        raise UnreadableReport(f"{path} is not sound: {problem}. Restore it, or ask the question again.") from error

@@ -82,7 +82,8 @@ def verify(report: Report, load: Load, progress: Progress = silent, rejudge: Rej
     records = [record.measurement for record in report.measurements]
     again, failed = _measure_all(records, Subjects(load), progress)
     drifted = [d for m in records for d in (*altered(m), *_drifts_of(m, again))]
-    judged, unjudged = _judgements(report.claims, again, failed, rejudge)
+    identical = {m.id for m in records if m.id in again and again[m.id].digest == m.digest}
+    judged, unjudged = _judgements(report.claims, again, failed, rejudge, exactly=len(identical) == len(records))
     drifted += judged
     failures = [*((m.id, failed[m.id]) for m in records if m.id in failed), *unjudged]
     wrong = {drift.id for drift in drifted}
@@ -91,7 +92,7 @@ def verify(report: Report, load: Load, progress: Progress = silent, rejudge: Rej
         reproduced=tuple(i for i in [m.id for m in records if m.id in again] + claims if i not in wrong),
         drifted=tuple(drifted),
         not_reproducible=tuple(NotReproducible(id=i, reason=why) for i, why in failures),
-        bit_identical=sum(m.id in again and again[m.id].digest == m.digest for m in records),
+        bit_identical=len(identical),
         measurements=len(records),
     )
 
@@ -207,7 +208,11 @@ def _same(was: Any, now: Any) -> bool:
 
 
 def _judgements(
-    claims: tuple[Claim, ...], again: dict[str, Measurement], failed: Mapping[str, str], rejudge: Rejudge | None
+    claims: tuple[Claim, ...],
+    again: dict[str, Measurement],
+    failed: Mapping[str, str],
+    rejudge: Rejudge | None,
+    exactly: bool,
 ) -> tuple[list[Drift], list[tuple[str, str]]]:
     """Verdicts that came out otherwise, and claims that cannot be judged again."""
     if rejudge is None:
@@ -218,13 +223,15 @@ def _judgements(
     judged = rejudge(again)
     drifts: list[Drift] = []
     for claim in claims:
-        now = _comparable(judged[claim.id]) if claim.id in judged else ABSENT
-        found = differences(_comparable(claim.judgement), now)
+        now = _comparable(judged[claim.id], exactly) if claim.id in judged else ABSENT
+        found = differences(_comparable(claim.judgement, exactly), now)
         drifts += [Drift(id=claim.id, path=f"judgement.{p}" if p else "judgement", was=a, now=b) for p, a, b in found]
     return drifts, []
 
 
-def _comparable(judgement: Judgement) -> dict[str, Any]:
-    """A judgement without its prose, whose printed figures may differ within the tolerance."""
+def _comparable(judgement: Judgement, exactly: bool) -> dict[str, Any]:
+    """A judgement; without its prose where measurements differ in the last digits, which its figures may then too."""
+    if exactly:
+        return judgement.model_dump(mode="json")
     plain = judgement.model_dump(mode="json", exclude={"reason", "p_meaning", "gates"})
     return plain | {"gates": {gate.name: gate.outcome for gate in judgement.gates}}

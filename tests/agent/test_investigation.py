@@ -1,8 +1,12 @@
 """The whole path on the reference model, whose truth is known."""
 
+import contextlib
 import json
 import shutil
+import sqlite3
+from contextlib import closing
 
+import ormsgpack
 import pytest
 from conftest import make_subject
 from finished_runs import DALLAS, finish
@@ -10,7 +14,8 @@ from vesalius.agent.asking import Where, desk_for, start_run
 from vesalius.agent.investigation import investigate
 from vesalius.agent.ledger import Ledger, LedgerError, read_ledger
 from vesalius.agent.planners.interface import ContrastPair
-from vesalius.agent.report.schema import read_report
+from vesalius.agent.rebuilding import record_drifts
+from vesalius.agent.report.schema import Sentence, read_report
 from vesalius.agent.runs import RunFolder, UnknownRun
 from vesalius.tools import ToolError, load_subject
 
@@ -221,3 +226,35 @@ def test_a_model_of_three_letters_is_explained(external, tmp_path):
     ).report
     assert report.premise.holds
     assert report.claims
+
+
+def test_a_checkpoint_that_holds_code_is_never_run(dallas, atlas, tmp_path):
+    shutil.copytree(dallas.folder.path, tmp_path / "runs" / "foreign")
+    victim = tmp_path / "touched"
+    payload = ormsgpack.packb(
+        ormsgpack.Ext(0, ormsgpack.packb(("os", "system", f"touch {victim}"))), option=ormsgpack.OPT_NON_STR_KEYS
+    )
+    with closing(sqlite3.connect(tmp_path / "runs" / "foreign" / "state.sqlite")) as connection:
+        connection.execute("update checkpoints set checkpoint = ?", (payload,))
+        connection.commit()
+    folder = RunFolder.open(tmp_path, "foreign")
+    with desk_for(Where(tmp_path, use_memory=False), atlas, folder) as desk, contextlib.suppress(Exception):
+        list(investigate(desk, DALLAS))
+    assert not victim.exists()
+
+
+def test_a_report_that_says_something_else_than_its_record_has_drifted(dallas, atlas, home):
+    def drifts(report):
+        return {d.path or d.id for d in record_drifts(report, Where(home, use_memory=False), atlas, dallas.folder)}
+
+    assert drifts(dallas.report) == set()
+    claim = dallas.report.claims[0]
+    reworded = claim.model_copy(update={"sentence": Sentence(text="The model dreams of sheep.")})
+    coverage = dallas.report.coverage.model_copy(update={"units_looked_at": 7})
+    changed = dallas.report.model_copy(update={"claims": (reworded, *dallas.report.claims[1:]), "coverage": coverage})
+    assert {"claims.0.sentence.text", "coverage.units_looked_at", "report.html"} <= drifts(changed)
+
+
+def test_the_units_of_the_report_are_those_of_the_judge(dallas):
+    gate = next(g for g in dallas.report.claims[0].judgement.gates if g.name == "permutation")
+    assert f"among {dallas.report.coverage.units_looked_at} units" in gate.reason

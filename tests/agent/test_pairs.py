@@ -30,9 +30,16 @@ def test_held_out_rows_are_those_of_the_task_data(atlas):
     assert not {entry["entity"] for entry in (*pool.reference, *pool.reference_one_hop)} & held_out
 
 
-def test_a_family_without_held_out_rows_says_that_entities_were_seen(atlas):
-    family = next(f for f in atlas.tasks if f.name == "state_capital")
-    assert not pool_from_task(atlas.tasks, family, family.templates[0], seed=0).holds_out_entities
+@pytest.mark.parametrize(("name", "use_held_out"), [("state_capital", True), ("gender", True), ("antonym", False)])
+def test_without_held_out_rows_the_training_rows_are_halved(atlas, name, use_held_out):
+    family = next(f for f in atlas.tasks if f.name == name)
+    pool = pool_from_task(atlas.tasks, family, family.templates[0], 0, use_held_out)
+    entities = [
+        {pair[key] for pair in split.swap for key in ("base_entity", "source_entity")}
+        for split in (pool.discovery, pool.confirmation)
+    ]
+    assert all(entities)
+    assert not entities[0] & entities[1]
 
 
 def test_every_pair_changes_the_answer_and_keeps_the_other_slots(atlas):
