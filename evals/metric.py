@@ -22,7 +22,13 @@ class Metric(Frozen):
 
 
 def share_metric(successes: int, n: int, at_least: float | None = None, at_most: float | None = None) -> Metric:
-    """A share of cases, with its exact binomial interval (Clopper and Pearson 1934)."""
+    """A share of cases, with its exact binomial interval (Clopper and Pearson 1934).
+
+    Raises:
+        ValueError: no cases, or more successes than cases.
+    """
+    if not 0 <= successes <= n or n == 0:
+        raise ValueError(f"{successes} of {n} is no share; count at least one case, and successes among the cases")
     interval = binomtest(successes, n).proportion_ci(LEVEL, method="exact")
     value = successes / n
     bounds: Sequence[tuple[str, float | None, bool]] = (

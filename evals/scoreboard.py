@@ -15,7 +15,7 @@ BENCHMARKS = Path(__file__).parent / "benchmarks"
 def benchmarks() -> dict[str, str]:
     """Every benchmark with what it measures."""
     names = sorted(m.name for m in pkgutil.iter_modules([str(BENCHMARKS)]) if not m.name.startswith("_"))
-    return {name: (_module(name).__doc__ or "").splitlines()[0] for name in names}
+    return {name: _summary(name) for name in names}
 
 
 def run(name: str, seed: int) -> dict[str, dict[str, Any]]:
@@ -29,6 +29,12 @@ def run(name: str, seed: int) -> dict[str, dict[str, Any]]:
         raise ToolError(f"There is no benchmark `{name}`.", mend=f"Benchmarks: {', '.join(known)}.")
     measure: Callable[[int], dict[str, Metric]] = _module(name).measure
     return {metric: found.model_dump(mode="json") for metric, found in measure(seed).items()}
+
+
+def _summary(name: str) -> str:
+    said = _module(name).__doc__
+    assert said, f"benchmark {name} has no docstring"
+    return said.splitlines()[0]
 
 
 def _module(name: str) -> Any:

@@ -33,7 +33,7 @@ SIZES = {
 CONFIGS = {
     "gpt2": lambda: GPT2Config(vocab_size=len(WORDS), n_embd=24, n_layer=3, n_head=4, n_positions=32),
     "llama": lambda: LlamaConfig(**SIZES, num_key_value_heads=2, attention_bias=True, mlp_bias=True),
-    "mistral": lambda: MistralConfig(**SIZES, num_key_value_heads=2),
+    "mistral": lambda: MistralConfig(**SIZES, num_key_value_heads=2, sliding_window=3),
     "qwen2": lambda: Qwen2Config(**SIZES, num_key_value_heads=2),
     "qwen3": lambda: Qwen3Config(**SIZES, num_key_value_heads=2, head_dim=8),
     "gpt_neox": lambda: GPTNeoXConfig(**SIZES, use_parallel_residual=True),

@@ -1,5 +1,6 @@
 """Instruments: each measures one thing on a subject and knows nothing of planners, memory or reports."""
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from ._base import (
@@ -23,24 +24,41 @@ from ._base import (
 from ._tasks import Row, TaskFamily, Template
 
 if TYPE_CHECKING:
+    from ._dictionary import TRANSCODERS, Dictionary, LayerStats, Transcoder
+    from ._dictionary_file import dictionary_of, save_dictionary
+    from ._dictionary_quality import evaluate_transcoder, splices
+    from ._dictionary_training import TranscoderRecipe, train_from_file, train_transcoders
+    from ._hooks import Edit
     from ._subject import REFERENCE_FOLDER, Subject, load_subject, reference_models
+    from ._threads import one_thread
 
-_NEEDS_TORCH = ("REFERENCE_FOLDER", "Subject", "load_subject", "reference_models")
+_NEEDS_TORCH = {
+    "_dictionary": ("TRANSCODERS", "Dictionary", "LayerStats", "Transcoder"),
+    "_dictionary_file": ("dictionary_of", "save_dictionary"),
+    "_dictionary_quality": ("evaluate_transcoder", "splices"),
+    "_dictionary_training": ("TranscoderRecipe", "train_from_file", "train_transcoders"),
+    "_hooks": ("Edit",),
+    "_subject": ("REFERENCE_FOLDER", "Subject", "load_subject", "reference_models"),
+    "_threads": ("one_thread",),
+}
 
 
 def __getattr__(name: str) -> Any:
     """Import what needs torch when it is first used: help and memory do without it."""
-    if name not in _NEEDS_TORCH:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from . import _subject
-
-    return getattr(_subject, name)
+    for module, names in _NEEDS_TORCH.items():
+        if name in names:
+            return getattr(import_module(f"{__name__}.{module}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 __all__ = [
     "NO_GAP",
     "REFERENCE_FOLDER",
+    "TRANSCODERS",
+    "Dictionary",
+    "Edit",
     "Frozen",
+    "LayerStats",
     "Measurement",
     "Progress",
     "Row",
@@ -52,13 +70,22 @@ __all__ = [
     "ToolArgs",
     "ToolError",
     "ToolResult",
+    "Transcoder",
+    "TranscoderRecipe",
     "canonical",
+    "dictionary_of",
     "digest",
+    "evaluate_transcoder",
     "get_tool",
     "load_subject",
     "load_tools",
     "measurement_id",
+    "one_thread",
     "reference_models",
+    "save_dictionary",
     "silent",
+    "splices",
     "tool",
+    "train_from_file",
+    "train_transcoders",
 ]

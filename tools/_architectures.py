@@ -15,6 +15,11 @@ from torch import Tensor, nn
 from ._base import ToolError
 
 
+def _wide(x: Tensor) -> Tensor:
+    """In the element type that Hugging Face computes norms in."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
 @dataclass(frozen=True)
 class Norm:
     """LayerNorm (`centred`) or RMSNorm, split into the part that depends on the input and the part that does not."""
@@ -25,17 +30,16 @@ class Norm:
     centred: bool
 
     def scale(self, x: Float[Tensor, "*any d_model"]) -> Float[Tensor, "*any 1"]:
-        """The denominator: what an attribution graph freezes."""
-        wide = self.centre(x).to(torch.promote_types(x.dtype, torch.float32))
-        return (wide.pow(2).mean(-1, keepdim=True) + self.eps).sqrt().to(x.dtype)
+        """The denominator, in single precision at least: what an attribution graph freezes."""
+        return (self.centre(_wide(x)).pow(2).mean(-1, keepdim=True) + self.eps).sqrt()
 
     def centre(self, x: Float[Tensor, "*any d_model"]) -> Float[Tensor, "*any d_model"]:
         """The input less its mean, or as it is for RMSNorm."""
         return x - x.mean(-1, keepdim=True) if self.centred else x
 
     def __call__(self, x: Float[Tensor, "*any d_model"]) -> Float[Tensor, "*any d_model"]:
-        scaled = self.centre(x) / self.scale(x) * self.weight
-        return scaled if self.bias is None else scaled + self.bias
+        scaled = self.centre(_wide(x)) / self.scale(x) * self.weight
+        return (scaled if self.bias is None else scaled + self.bias).to(x.dtype)
 
 
 @dataclass(frozen=True)

@@ -208,6 +208,23 @@ class Dictionary:
         covered = ", ".join(str(one.layer) for one in self.layers)
         raise ToolError(f"Dictionary `{self.name}` has no layer {layer}.", mend=f"Its layers: {covered}.")
 
+    def feature(self, name: str) -> tuple[FeatureLayer, int]:
+        """The layer of the feature LAYER/FEATURE, and its index there.
+
+        Raises:
+            ToolError: written otherwise, or no such layer or feature.
+        """
+        found = re.fullmatch(r"(\d+)/(\d+)", name.strip())
+        if not found:
+            raise ToolError(f"`{name}` names no feature.", mend="Write it as LAYER/FEATURE, for example 1/37.")
+        layer, index = self.at(int(found[1])), int(found[2])
+        if index >= layer.n_features:
+            raise ToolError(
+                f"Layer {layer.layer} of dictionary `{self.name}` has no feature {index}.",
+                mend=f"Features: 0..{layer.n_features - 1}.",
+            )
+        return layer, index
+
 
 def neurons_of(subject: Subject) -> Dictionary:
     """The built-in dictionary of a subject's own neurons."""
@@ -236,17 +253,11 @@ def dictionary_place(subject: Subject, name: str) -> Path:
 
 
 def require_same_weights(subject: Subject, dictionary: Dictionary) -> None:
-    """Refuse a dictionary that was made for other weights.
+    """Refuse a dictionary that was made for other weights; a twin passes for its original.
 
     Raises:
-        ToolError: other weights, or the re-initialised twin, which shares a fingerprint and none of the weights.
+        ToolError: other weights.
     """
-    own = dictionary.name == NEURONS
-    if subject.key.reinit_seed is not None and not own:
-        raise ToolError(
-            f"Dictionary `{dictionary.name}` was trained on {subject.name}, not on its re-initialised twin.",
-            mend=f"Use `{NEURONS}` for the twin.",
-        )
     if dictionary.trained_on != subject.key.fingerprint:
         raise ToolError(
             f"Dictionary `{dictionary.name}` was trained on other weights ({dictionary.trained_on[:8]}) than "

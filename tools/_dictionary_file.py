@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 from ._base import Frozen, ToolError, canonical
 from ._dictionary import (
     NEURONS,
+    TRANSCODERS,
     Activation,
     Dictionary,
     LayerStats,
@@ -115,19 +116,24 @@ def dictionary_path(subject: Subject, name: str) -> Path:
     return path
 
 
-def dictionary_of(subject: Subject, name: str = "transcoders") -> Dictionary:
+def dictionary_of(subject: Subject, name: str = TRANSCODERS, on_twin: bool = False) -> Dictionary:
     """The dictionary of that name for this subject, on its device and in its element type.
 
     Args:
         name: `neurons` (built in), the name of a file in the subject's folder of dictionaries, or a path.
+        on_twin: whether a re-initialised twin is read with the dictionary of its original. That is a control and no
+            description of the twin, which shares a fingerprint with its original and none of the weights.
 
     Raises:
         ToolError: none there, made for other weights or for other sizes, or the re-initialised twin was asked.
     """
     if name == NEURONS:
         return neurons_of(subject)
-    if subject.key.reinit_seed is not None:
-        require_same_weights(subject, Dictionary(name, subject.key.fingerprint, ()))
+    if subject.key.reinit_seed is not None and not on_twin:
+        raise ToolError(
+            f"Dictionary `{name}` was trained on {subject.name}, not on its re-initialised twin.",
+            mend=f"Use `{NEURONS}` for the twin.",
+        )
     found = load_dictionary(dictionary_path(subject, name), subject.device)
     require_same_weights(subject, found)
     dtype = subject.model.dtype

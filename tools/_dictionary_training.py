@@ -1,4 +1,4 @@
-"""Training of per-layer transcoders on a subject's own reading of text, and how well they stand in for its MLPs.
+"""Training of per-layer transcoders on a subject's own reading of text.
 
 Transcoders after Dunefsky, Chlenski, Nanda 2024; TopK and the auxiliary loss that revives dead features after Gao et
 al. 2024. Deviations, for models of a few million parameters: all tokens are trained on, the first included; inputs and
@@ -8,23 +8,23 @@ dead after `DEAD_AFTER` steps without firing. One thread, so that a seed gives t
 
 import json
 import random
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 
 from ._base import Progress, ToolError, silent
-from ._dictionary import TRANSCODERS, Dictionary, LayerStats, Transcoder, dictionary_place
+from ._dictionary import TRANSCODERS, Dictionary, Transcoder, dictionary_place
 from ._dictionary_file import save_dictionary
+from ._dictionary_quality import evaluate_transcoder, mean_loss, read_mlp
 from ._subject import Subject
+from ._threads import one_thread
 
+MOST_TEXTS = 300  # of a file: minutes on two cores for small models
 HELD_OUT = 0.2  # share of the texts
-READING_BATCH = 64  # texts per forward pass
 BATCH = 512  # tokens per training step
 LEARNING_RATE = 2e-3
 WARMUP, DECAY_FROM = 0.05, 0.5  # shares of the steps
@@ -59,17 +59,6 @@ class _Standard:
         return (values - self.mean) / self.scale
 
 
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Sums in one order: with more threads the last bits depend on how many there are."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-
-
 def split_texts(texts: Sequence[str], seed: int) -> tuple[list[str], list[str]]:
     """Different texts, shuffled, as (trained on, held out).
 
@@ -102,6 +91,7 @@ def train_transcoders(
     total = subject.shape.n_layers * recipe.steps
     layers, stats = [], []
     with one_thread():
+        loss_clean = mean_loss(subject, held_out)
         for layer in range(subject.shape.n_layers):
 
             def report(step: int, loss: float, layer: int = layer) -> None:
@@ -110,7 +100,9 @@ def train_transcoders(
             mlp_in, mlp_out = read_mlp(subject, trained_on, layer)
             trained = fit(layer, mlp_in, mlp_out, recipe, report)
             layers.append(trained)
-            stats.append(evaluate(subject, trained, held_out, (trained.encode(mlp_in) > 0).any(0)))
+            progress((layer + 1) * recipe.steps, total, f"layer {layer}, measured on held-out texts")
+            fired = (trained.encode(mlp_in) > 0).any(0)
+            stats.append(evaluate_transcoder(subject, trained, held_out, fired, loss_clean))
     progress(total, total, "trained")
     return Dictionary(TRANSCODERS, subject.key.fingerprint, tuple(layers), tuple(stats))
 
@@ -121,7 +113,8 @@ def train_from_file(
     """Train on a file of texts and write the dictionary where `dictionary_of` finds it, or at `out`.
 
     Args:
-        texts: JSON (a list of texts, or an object with the list under `texts`), or plain text with one text a line.
+        texts: JSON (a list of texts, or an object with the list under `texts`), or plain text with one text a line. At
+            most `MOST_TEXTS` of them are drawn, each cut to what the subject reads at once.
 
     Raises:
         ToolError: a file without texts, or whatever `train_transcoders` refuses.
@@ -129,7 +122,8 @@ def train_from_file(
     if out is None and subject.folder is None:
         raise ToolError(f"{subject.name} has no folder to write to.", mend="Say where with `--out FILE.safetensors`.")
     destination = out or dictionary_place(subject, TRANSCODERS)
-    made = train_transcoders(subject, read_texts(texts), recipe, progress)
+    drawn = random.Random(f"texts {recipe.seed}").sample(given := read_texts(texts), min(MOST_TEXTS, len(given)))
+    made = train_transcoders(subject, [subject.reader.beginning(text) for text in drawn], recipe, progress)
     save_dictionary(made, destination)
     return made, destination
 
@@ -154,21 +148,6 @@ def read_texts(path: Path) -> tuple[str, ...]:
     if not texts:
         raise ToolError(f"{path} holds no text.", mend=mend)
     return texts
-
-
-def read_mlp(
-    subject: Subject, texts: Sequence[str], layer: int
-) -> tuple[Float[Tensor, "batch d_model"], Float[Tensor, "batch d_model"]]:
-    """What one MLP reads and writes at every token of the texts."""
-    read: list[Tensor] = []
-    written: list[Tensor] = []
-    for start in range(0, len(texts), READING_BATCH):
-        tokens = subject.tokenise(texts[start : start + READING_BATCH])
-        run = subject.run(tokens, read=[f"mlp_in.{layer}", f"mlp_out.{layer}"])
-        for row, length in enumerate(tokens.lengths):
-            read.append(run.sites[f"mlp_in.{layer}"][row, :length].float())
-            written.append(run.sites[f"mlp_out.{layer}"][row, :length].float())
-    return torch.cat(read), torch.cat(written)
 
 
 def fit(
@@ -249,50 +228,3 @@ def _folded(model: Transcoder, enter: _Standard, leave: _Standard) -> Transcoder
             W_dec=model.W_dec * leave.scale / length[:, None],
             b_dec=model.b_dec * leave.scale + leave.mean,
         )
-
-
-def evaluate(subject: Subject, transcoder: Transcoder, texts: Sequence[str], fired: Tensor) -> LayerStats:
-    """How well a transcoder stands in for its MLP on these texts.
-
-    Args:
-        fired: Which features the training texts activate.
-    """
-    mlp_in, mlp_out = read_mlp(subject, texts, transcoder.layer)
-    acts = transcoder.encode(mlp_in)
-    missed = (mlp_out - transcoder.decode(acts)).pow(2).sum()
-    losses = {how: mean_loss(subject, texts, transcoder, how) for how in ("clean", "spliced", "ablated")}
-    return LayerStats(
-        layer=transcoder.layer,
-        variance_unexplained=(missed / (mlp_out - mlp_out.mean(0)).pow(2).sum()).item(),
-        l0=(acts > 0).sum(-1).float().mean().item(),
-        dead=1 - (fired | (acts > 0).any(0)).float().mean().item(),
-        loss_recovered=(losses["ablated"] - losses["spliced"]) / (losses["ablated"] - losses["clean"]),
-        loss_clean=losses["clean"],
-        loss_spliced=losses["spliced"],
-        loss_ablated=losses["ablated"],
-        n_tokens=len(mlp_in),
-    )
-
-
-def mean_loss(subject: Subject, texts: Sequence[str], transcoder: Transcoder, how: str) -> float:
-    """Next-token loss (nats) with one MLP as it is, replaced by its transcoder, or set to zero."""
-    held: list[Tensor] = []
-
-    def keep(mlp_in: Tensor) -> Tensor:
-        held[:] = [mlp_in]
-        return mlp_in
-
-    site_in, site_out = f"mlp_in.{transcoder.layer}", f"mlp_out.{transcoder.layer}"
-    edits = {
-        "clean": {},
-        "spliced": {site_in: keep, site_out: lambda out: transcoder.decode(transcoder.encode(held[0])).to(out.dtype)},
-        "ablated": {site_out: torch.zeros_like},
-    }[how]
-    total, count = 0.0, 0
-    for start in range(0, len(texts), READING_BATCH):
-        tokens = subject.tokenise(texts[start : start + READING_BATCH])
-        logits = subject.run(tokens, write=edits).logits
-        for row, length in enumerate(tokens.lengths):
-            loss = cross_entropy(logits[row, : length - 1].float(), tokens.ids[row, 1:length], reduction="sum")
-            total, count = total + loss.item(), count + length - 1
-    return total / count

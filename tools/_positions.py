@@ -32,12 +32,12 @@ def token_positions(subject: "Subject", prompt: str, position: str, entity: str 
         ToolError: the position lies outside the prompt, or the entity is not in it.
     """
     check_position(position)
-    encoded = subject.tokenizer(prompt, return_offsets_mapping=True)
-    length = len(encoded["input_ids"])
+    ids, offsets = subject.reader.split(prompt)
+    length = len(ids)
     if position == "last":
         return (length - 1,)
     if position == "entity":
-        return _tokens_of(entity, prompt, encoded["offset_mapping"])
+        return _tokens_of(entity, prompt, offsets)
     index = int(position)
     if not -length <= index < length:
         raise ToolError(f"Position {index} lies outside {prompt!r}.", mend=f"It has {length} tokens: 0..{length - 1}.")
@@ -50,7 +50,7 @@ def differing_positions(subject: "Subject", base: str, corrupted: str) -> tuple[
     Raises:
         ToolError: unequal lengths, or no difference.
     """
-    one, two = (subject.tokenizer(prompt)["input_ids"] for prompt in (base, corrupted))
+    one, two = (subject.reader.split(prompt).ids for prompt in (base, corrupted))
     if len(one) != len(two):
         raise ToolError(
             f"{base!r} has {len(one)} tokens and {corrupted!r} has {len(two)}.",

@@ -19,7 +19,8 @@ from pydantic import Field
 from ._base import Frozen, ToolError
 from ._positions import token_positions
 from ._probe_tokens import content_words, has_word, words
-from ._subject import Subject, Tokens
+from ._reader import Tokens
+from ._subject import Subject
 from ._tasks import Row, TaskFamily, Template
 
 Role = Literal["entity", "mediator", "answer", "slot", "word", "swap"]
@@ -79,9 +80,8 @@ class ProbeMaker:
             roles: dict[str, Role] = {family.entity: "entity"}
             for name in family.mediators:
                 roles[name] = "mediator"
-            shown = template.match(self.prompt) or {}
             for slot, value in row.slots.items():
-                if (slot in roles or slot in shown) and value != self.target:
+                if (slot in roles or slot in template.slots) and value != self.target:
                     found.setdefault(value, roles.get(slot, "slot"))
         found.setdefault(self.target, "answer")
         for word in content_words(self.prompt, self.short):
@@ -182,7 +182,7 @@ class ProbeMaker:
         ids = subject.tokenise([start]).ids
         before, rows = ids.shape[1], ids.expand(n, -1)
         for _ in range(min(self.n_new + 1, subject.shape.n_ctx - before)):
-            logits = subject.run(Tokens(rows, (rows.shape[1],) * n)).last_logits.float().cpu()
+            logits = subject.last_logits(Tokens(rows, (rows.shape[1],) * n)).cpu()
             new = torch.multinomial(logits.softmax(-1), 1, generator=generator)
             new[0] = logits[0].argmax()
             rows = torch.cat([rows, new.to(rows)], dim=1)
@@ -191,7 +191,7 @@ class ProbeMaker:
 
     def _whole(self, ids: list[int], before: int) -> str:
         """The text of a continuation without its last token, which only tells whether a word was cut in two."""
-        special = set(self.subject.tokenizer.all_special_ids)
+        special = self.subject.reader.special_ids
         end = next((i for i in range(before, len(ids)) if ids[i] in special), len(ids))
         text, longer = (
             self.subject.tokenizer.decode(ids[:k], skip_special_tokens=True, clean_up_tokenization_spaces=False)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ._architectures import attention_from_parts
 from ._base import ToolError
+from ._reader import Tokens
 
 if TYPE_CHECKING:
     from ._subject import Subject
@@ -31,8 +32,9 @@ def prove(subject: "Subject") -> None:
     Raises:
         ToolError: a part differs by more than `TOLERANCE`; the message names the first such part.
     """
-    from ._subject import Tokens
-
+    if subject.model.dtype not in TOLERANCE:
+        known = ", ".join(map(str, TOLERANCE))
+        raise ToolError(f"Weights of type {subject.model.dtype} are not supported.", mend=f"Load as one of: {known}.")
     shape = subject.shape
     generator = torch.Generator().manual_seed(PROOF_SEED)
     n_tokens = min(PROOF_TOKENS, shape.n_ctx)

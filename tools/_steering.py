@@ -16,7 +16,8 @@ from torch.nn.functional import cross_entropy
 
 from ._base import ToolError
 from ._positions import token_positions
-from ._subject import Subject, Tokens
+from ._reader import Tokens
+from ._subject import Run, Subject
 
 BATCH = 16
 Positions = Literal["all", "last", "entity"]
@@ -58,7 +59,7 @@ class Passages:
         for start in range(0, len(texts), BATCH):
             batch = texts[start : start + BATCH]
             tokens = subject.tokenise(batch)
-            mask = _real_tokens(subject, tokens)
+            mask = subject.reader.is_text(tokens)
             if at != "all":
                 mask = torch.zeros_like(mask)
                 words = entities[start : start + BATCH] if at == "entity" else [""] * len(batch)
@@ -82,14 +83,11 @@ class Passages:
     def logits(self, push: Push | None = None) -> Iterator[tuple[Tokens, Float[Tensor, "batch pos vocab"]]]:
         """Every batch's logits, pushed or as they are."""
         for tokens, mask in self._batches:
-            write = {} if push is None else {self.site: lambda value, mask=mask: push(value, mask)}
-            yield tokens, self.subject.run(tokens, write=write).logits
+            yield tokens, self._run(tokens, mask, push).logits
 
     def last_logits(self, push: Push | None = None) -> Float[Tensor, "batch vocab"]:
         """Logits after each text's last token."""
-        return torch.cat(
-            [logits[torch.arange(len(t.lengths)), t.last].float().cpu() for t, logits in self.logits(push)]
-        )
+        return torch.cat([self._run(tokens, mask, push).last_logits.cpu() for tokens, mask in self._batches])
 
     def loss(self, push: Push | None = None) -> float:
         """Mean next-token loss over all tokens with another before them (nats)."""
@@ -109,8 +107,7 @@ class Passages:
         for tokens, mask in self._batches:
             plain = self.subject.run(tokens, read=[self.site])
             own = projection(plain.sites[self.site], reading)
-            push = Push(reading, reading, lambda seen, own=own: own - seen)
-            kept = self.subject.run(tokens, write={self.site: lambda v, p=push, mask=mask: p(v, mask)})
+            kept = self._run(tokens, mask, Push(reading, reading, lambda seen, own=own: own - seen))
             worst = max(worst, (kept.logits - plain.logits).abs().max().item())
         return worst
 
@@ -119,15 +116,12 @@ class Passages:
         pairs = zip(self.logits(push), self.logits(), strict=True)
         return max((pushed - plain).abs().max().item() for (_, pushed), (_, plain) in pairs)
 
+    def _run(self, tokens: Tokens, mask: Bool[Tensor, "batch pos"], push: Push | None) -> Run:
+        write = {} if push is None else {self.site: lambda value: push(value, mask)}
+        return self.subject.run(tokens, write=write)
+
     def _values(self) -> Iterator[Float[Tensor, "pos d_model"]]:
         for tokens, mask in self._batches:
             value = self.subject.run(tokens, read=[self.site]).sites[self.site].float()
             for row in range(len(tokens.lengths)):
                 yield value[row, mask[row]]
-
-
-def _real_tokens(subject: Subject, tokens: Tokens) -> Bool[Tensor, "batch pos"]:
-    """Neither padding nor special."""
-    places = torch.arange(tokens.ids.shape[1], device=tokens.ids.device)
-    special = torch.tensor(subject.tokenizer.all_special_ids, dtype=tokens.ids.dtype, device=tokens.ids.device)
-    return (places[None] <= tokens.last[:, None]) & ~torch.isin(tokens.ids, special)

@@ -6,7 +6,7 @@ A subject is untrusted: weights come from safetensors alone, and no code of a mo
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +17,10 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 import torch
-from jaxtyping import Float, Int
+from huggingface_hub import try_to_load_from_cache
+from huggingface_hub.errors import HFValidationError
+from jaxtyping import Float
+from safetensors import SafetensorError
 from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers import logging as transformers_logging
@@ -26,6 +29,7 @@ from ._architectures import Architecture, BlockWeights, Norm, adapter_for
 from ._base import SubjectKey, ToolError, canonical
 from ._hooks import Edit, hooked
 from ._proof import prove
+from ._reader import Reader, Tokens
 from ._sites import Site, parse_site, refuse_read_only
 from ._tasks import TaskFamily, load_tasks, load_texts
 
@@ -33,6 +37,7 @@ transformers_logging.set_verbosity_error()
 transformers_logging.disable_progress_bar()
 
 REFERENCE_FOLDER = Path(__file__).parent / "reference"
+LARGEST_LOGITS = 2**28  # of one pass: 1 GiB in single precision
 SMALL_MODEL_PARAMETERS = 50_000_000  # below this a second thread costs more than it brings (measured)
 
 
@@ -52,19 +57,6 @@ class Shape:
 
 
 @dataclass(frozen=True)
-class Tokens:
-    """Prompts as token ids, padded on the right: under causal attention padding changes nothing before it."""
-
-    ids: Int[Tensor, "batch pos"]
-    lengths: tuple[int, ...]
-
-    @property
-    def last(self) -> Int[Tensor, " batch"]:
-        """Index of each prompt's last token."""
-        return torch.tensor(self.lengths, device=self.ids.device) - 1
-
-
-@dataclass(frozen=True)
 class Run:
     """One forward pass."""
 
@@ -74,8 +66,10 @@ class Run:
 
     @property
     def last_logits(self) -> Float[Tensor, "batch vocab"]:
-        """Logits after each prompt's last token."""
-        return self.logits[torch.arange(len(self.tokens.lengths)), self.tokens.last]
+        """Logits after each prompt's last token, in single precision at least."""
+        rows = torch.arange(len(self.tokens.lengths), device=self.logits.device)
+        last = self.logits[rows, self.tokens.last]
+        return last.to(torch.promote_types(last.dtype, torch.float32))
 
 
 class Subject:
@@ -165,48 +159,22 @@ class Subject:
             )
         return site
 
+    @cached_property
+    def reader(self) -> Reader:
+        """Its tokenizer."""
+        return Reader(self.tokenizer, self.shape.n_ctx, len(self.W_E), self.device)
+
     def tokenise(self, prompts: Sequence[str]) -> Tokens:
         """Token ids of prompts, with the special tokens that the tokenizer itself puts in front.
 
         Raises:
             ToolError: an empty prompt, a word that the vocabulary lacks, or more tokens than the subject can read.
         """
-        rows = [self._ids(prompt) for prompt in prompts]
-        if not rows:
-            raise ToolError("No prompt was given.", mend="Pass at least one.")
-        longest = max(map(len, rows))
-        filler = self.tokenizer.pad_token_id or 0
-        ids = torch.tensor([row + [filler] * (longest - len(row)) for row in rows], device=self.device)
-        return Tokens(ids=ids, lengths=tuple(map(len, rows)))
-
-    def _ids(self, prompt: str) -> list[int]:
-        encoded = self.tokenizer(prompt, return_offsets_mapping=True)
-        ids = encoded["input_ids"]
-        if not ids:
-            raise ToolError("A prompt is empty.", mend="Pass at least one token.")
-        if len(ids) > self.shape.n_ctx:
-            raise ToolError(f"A prompt has {len(ids)} tokens.", mend=f"At most {self.shape.n_ctx} fit this model.")
-        unknown = self._unknown_parts(prompt, ids, encoded["offset_mapping"])
-        if unknown:
-            raise ToolError(
-                f"The model's vocabulary lacks {', '.join(map(repr, unknown))}.",
-                mend="Use words the model knows; `vesalius models` tells what a reference model was trained on.",
-            )
-        return ids
-
-    def _unknown_parts(self, prompt: str, ids: list[int], offsets: list[tuple[int, int]]) -> list[str]:
-        """Parts of the prompt that became the unknown token without being it."""
-        # Asked of the tokenizer's core: some wrappers do not say which token stands for the unknown.
-        name = getattr(self.tokenizer.backend_tokenizer.model, "unk_token", None)
-        unknown = None if name is None else self.tokenizer.convert_tokens_to_ids(name)
-        return [prompt[a:b] for i, (a, b) in zip(ids, offsets, strict=True) if i == unknown and prompt[a:b] != name]
+        return self.reader.tokenise(prompts)
 
     def token_strings(self, ids: Sequence[int]) -> tuple[str, ...]:
         """Each token as text, with the spaces it stands for."""
-        pieces = self.tokenizer.convert_ids_to_tokens(list(ids))
-        texts = [self.tokenizer.decode([i], clean_up_tokenization_spaces=False) for i in ids]
-        # Decoding one token alone drops the space that SentencePiece and byte-level tokenizers write in front.
-        return tuple(f" {t.lstrip()}" if p[:1] in ("▁", "Ġ") else t for p, t in zip(pieces, texts, strict=True))
+        return self.reader.token_strings(ids)
 
     def answer_token(self, prompt: str, answer: str) -> int:
         """The one token that writes `answer` after `prompt`.
@@ -214,21 +182,7 @@ class Subject:
         Raises:
             ToolError: the tokenizer needs several tokens for it, or the vocabulary lacks it.
         """
-        before = self._ids(prompt)
-        pieces: list[int] = []
-        for text in (f"{prompt} {answer.strip()}", f"{prompt}{answer}"):
-            after = self.tokenizer(text)["input_ids"]
-            if after[: len(before)] == before and len(after) == len(before) + 1:
-                self._ids(text)  # refuses an answer that became the unknown token
-                return after[-1]
-            pieces = pieces or after[len(before) :]
-        if not pieces:
-            raise ToolError(f"The model's vocabulary lacks {answer!r}.", mend="Ask for a word that it knows.")
-        parts = ", ".join(map(repr, self.token_strings(pieces)))
-        raise ToolError(
-            f"The tokenizer splits {answer!r} into {len(pieces)} tokens: {parts}.",
-            mend="Ask for a single token, for example the first of these, or put the others into the prompt.",
-        )
+        return self.reader.answer_token(prompt, answer)
 
     def run(self, tokens: Tokens, read: Sequence[str] = (), write: Mapping[str, Edit] | None = None) -> Run:
         """One forward pass over a batch, reading sites and writing sites on the way.
@@ -241,6 +195,24 @@ class Subject:
         with torch.no_grad(), hooked(self.architecture, self.shape.d_head, set(wanted.values()), edits) as seen:
             logits = self.model(tokens.ids, use_cache=False).logits
         return Run(logits=logits, tokens=tokens, sites={name: seen[site] for name, site in wanted.items()})
+
+    def passes(self, tokens: Tokens) -> Iterator[tuple[slice, Tokens]]:
+        """A batch in parts whose logits fit in memory."""
+        n_rows, n_pos = tokens.ids.shape
+        size = max(1, LARGEST_LOGITS // (n_pos * self.shape.n_vocab))
+        for start in range(0, n_rows, size):
+            rows = slice(start, start + size)
+            yield rows, tokens.take(rows)
+
+    def last_logits(
+        self, tokens: Tokens, write: Callable[[slice], Mapping[str, Edit]] = lambda rows: {}
+    ) -> Float[Tensor, "batch vocab"]:
+        """Logits after each prompt's last token, in as many passes as memory asks for.
+
+        Args:
+            write: The edits for some rows of the batch.
+        """
+        return torch.cat([self.run(part, write=write(rows)).last_logits for rows, part in self.passes(tokens)])
 
     def twin(self, seed: int) -> "Subject":
         """The same architecture with freshly initialised weights: what was never learned, it cannot show."""
@@ -274,25 +246,54 @@ def load_subject(
         download: whether a hub id may be fetched; without it only the local cache is read.
 
     Raises:
-        ToolError: unknown model, no safetensors, an unsupported family, or parts that do not rebuild its logits.
+        ToolError: unknown model, a device that is not there, no safetensors, an unsupported family, or parts that do not rebuild its logits.
     """
     folder = REFERENCE_FOLDER / name if name in reference_models() else Path(name)
-    source = str(folder) if folder.is_dir() else name
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    options = {"trust_remote_code": False, "local_files_only": not download}
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(source, **options)
-        model = AutoModelForCausalLM.from_pretrained(
-            source, use_safetensors=True, attn_implementation="eager", dtype=dtype, **options
-        )
-    except (OSError, ValueError, KeyError) as error:
-        raise ToolError(
-            f"The model {name!r} cannot be loaded: {str(error).splitlines()[0]}",
-            mend=f"Give a folder with config.json, tokenizer and safetensors, a cached hub id (or one to fetch, with "
-            f"`--download`), or one of: {', '.join(reference_models())}.",
-        ) from error
+    device = _usable(device)
+    model, tokenizer = _loaded(name, str(folder) if folder.is_dir() else name, dtype, download)
     if device == "cpu" and model.num_parameters() < SMALL_MODEL_PARAMETERS:
         torch.set_num_threads(1)
-    model = cast(Any, model).to(device)
-    return Subject(model, tokenizer, name, folder if folder.is_dir() else None, reinit_seed=None)
+    return Subject(model.to(device), tokenizer, name, folder if folder.is_dir() else None, reinit_seed=None)
+
+
+def _usable(device: str) -> str:
+    """The device, `auto` resolved."""
+    there = [name for name, backend in (("cuda", torch.cuda), ("mps", torch.backends.mps)) if backend.is_available()]
+    if device == "auto":
+        return "cuda" if "cuda" in there else "cpu"
+    if device.split(":")[0] not in ("cpu", *there):
+        raise ToolError(f"There is no device {device!r} here.", mend=f"Devices: {', '.join(['auto', 'cpu', *there])}.")
+    return device
+
+
+def _is_cached(hub_id: str) -> bool:
+    try:
+        return isinstance(try_to_load_from_cache(hub_id, "config.json"), str)
+    except HFValidationError:  # no name that a hub would have
+        return False
+
+
+def _loaded(name: str, source: str, dtype: torch.dtype, download: bool) -> tuple[Any, Any]:
+    """Model and tokenizer, complete."""
+    options = {"trust_remote_code": False, "local_files_only": not download}
+    mend = (
+        "Give a folder with config.json, tokenizer and safetensors, a cached hub id (or one to fetch, with "
+        f"`--download`), or one of: {', '.join(reference_models())}."
+    )
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source, **options)
+        loaded = AutoModelForCausalLM.from_pretrained(
+            source, use_safetensors=True, attn_implementation="eager", dtype=dtype, output_loading_info=True, **options
+        )
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
+        if not Path(source).is_dir() and not download and not _is_cached(source):
+            raise ToolError(f"There is no model {name!r} here.", mend=mend) from error
+        problem = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ToolError(f"The model {name!r} cannot be loaded: {problem}", mend=mend) from error
+    model, report = cast(Any, loaded)
+    absent = sorted(report["missing_keys"])
+    if absent:  # Hugging Face draws them at random
+        raise ToolError(f"The weights of {name!r} lack {len(absent)} tensors, the first {absent[0]!r}.", mend=mend)
+    if not tokenizer.is_fast:  # only these say which characters a token stands for
+        raise ToolError(f"The tokenizer of {name!r} has no `tokenizer.json`.", mend=mend)
+    return model, tokenizer

@@ -1,13 +1,17 @@
 """Task data beside a model: prompt families whose answers are known, with the entities to swap and a held-out split."""
 
-import json
 import re
 from pathlib import Path
-from typing import Literal
+from string import Formatter
+from typing import Literal, TypeVar
 
-from pydantic import Field
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
-from ._base import Frozen
+from ._base import Frozen, ToolError
+
+SLOT = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,39}")
+
+Content = TypeVar("Content", bound=BaseModel)
 
 
 class Template(Frozen):
@@ -20,16 +24,19 @@ class Template(Frozen):
         """The prompt for one row."""
         return self.text.format(**slots)
 
-    def match(self, prompt: str) -> dict[str, str] | None:
-        """The slots that make this template equal the prompt, or none."""
-        literal, names = "", []
-        for text, name in re.findall(r"([^{]*)(?:\{(\w+)\})?", self.text):
-            literal += re.escape(text)
-            if name:
-                literal += f"(?P={name})" if name in names else rf"(?P<{name}>\S+?)"
-                names.append(name)
-        found = re.fullmatch(literal, prompt.strip())
-        return found.groupdict() if found else None
+    def plain_slots(self) -> set[str]:
+        """Names of its slots; a slot that asks for more than its value is refused."""
+        found: set[str] = set()
+        for _, name, form, conversion in Formatter().parse(self.text):
+            if form or conversion:
+                raise ValueError(f"template {self.id!r}: slot {name!r} has a format; write it as {{name}}")
+            found |= set() if name is None else {name}
+        return found
+
+    @property
+    def slots(self) -> tuple[str, ...]:
+        """The slots that a prompt of it shows."""
+        return tuple(dict.fromkeys(re.findall(r"\{(\w+)\}", self.text)))
 
 
 class Row(Frozen):
@@ -50,29 +57,64 @@ class TaskFamily(Frozen):
     answer: str = Field(description="Slot that is the next token.")
     rows: tuple[Row, ...]
 
+    @model_validator(mode="after")
+    def _is_complete(self) -> "TaskFamily":
+        due = {self.entity, self.answer, *self.mediators}
+        for template in self.templates:
+            due |= template.plain_slots()
+        # Slots are named in sentences of reports; what a file calls them must not pass for anything else there.
+        odd = sorted(name for name in due if not SLOT.fullmatch(name))
+        if odd:
+            raise ValueError(f"slots of family {self.name!r} are not plain words: {', '.join(map(repr, odd))}")
+        for row in self.rows:
+            if lacking := sorted(due - set(row.slots)):
+                raise ValueError(f"a row of family {self.name!r} lacks {', '.join(lacking)}")
+        return self
+
     def match(self, prompt: str) -> tuple[Template, Row] | None:
         """The template and row that make this prompt, or none."""
-        for template in self.templates:
-            slots = template.match(prompt)
-            if slots is None:
-                continue
-            for row in self.rows:
-                if all(row.slots.get(name) == value for name, value in slots.items()):
-                    return template, row
-        return None
+        text = prompt.strip()
+        made = ((template, row) for template in self.templates for row in self.rows)
+        return next(((template, row) for template, row in made if template.fill(row.slots) == text), None)
+
+
+class _Tasks(BaseModel):
+    families: tuple[TaskFamily, ...]
+
+
+class _Texts(BaseModel):
+    texts: tuple[str, ...]
 
 
 def load_tasks(folder: Path) -> tuple[TaskFamily, ...]:
-    """The families described in `tasks.json` of a model's folder; none where the file is absent."""
-    path = folder / "tasks.json"
-    if not path.is_file():
-        return ()
-    return tuple(TaskFamily.model_validate(family) for family in json.loads(path.read_text())["families"])
+    """The families described in `tasks.json` of a model's folder; none where the file is absent.
+
+    Raises:
+        ToolError: a file that does not describe any.
+    """
+    found = _read(folder / "tasks.json", _Tasks)
+    return found.families if found else ()
 
 
 def load_texts(folder: Path) -> tuple[str, ...]:
-    """The neutral sentences in `text.json` of a model's folder; none where the file is absent."""
-    path = folder / "text.json"
+    """The neutral sentences in `text.json` of a model's folder; none where the file is absent.
+
+    Raises:
+        ToolError: a file that holds none.
+    """
+    found = _read(folder / "text.json", _Texts)
+    return found.texts if found else ()
+
+
+def _read(path: Path, kind: type[Content]) -> Content | None:
     if not path.is_file():
-        return ()
-    return tuple(json.loads(path.read_text())["texts"])
+        return None
+    try:
+        return kind.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        problem = error.errors()[0]
+        where = ".".join(map(str, problem["loc"]))
+        raise ToolError(
+            f"{path} cannot be read: {where} {problem['msg']}.",
+            mend=f"Write it as the {path.name} of a reference model, or remove it.",
+        ) from error

@@ -7,8 +7,6 @@ vocabulary; the norm's denominator depends on the prompt and is left out, so the
 The direct path is one of many: what later layers make of the feature is measured by patching or an attribution graph.
 """
 
-import re
-
 from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
@@ -20,7 +18,7 @@ from ._subject import Subject
 
 
 class DescribeFeatureArgs(ToolArgs):
-    feature: str = Field(description="LAYER/INDEX, for example `1/37`.")
+    feature: str = Field(description="LAYER/FEATURE, for example `1/37`.")
     dictionary: str = Field(
         "transcoders", description="`transcoders`, `neurons`, another name, or a .safetensors path."
     )
@@ -67,25 +65,16 @@ def describe_feature(subject: Subject, args: DescribeFeatureArgs, progress: Prog
         ToolError: no such feature or dictionary, a dictionary for other weights, or no texts to look in.
     """
     dictionary = dictionary_of(subject, args.dictionary)
-    layer, feature = feature_name(args.feature)
-    features = dictionary.at(layer)
-    if feature >= features.n_features:
-        raise ToolError(
-            f"Layer {layer} of dictionary `{dictionary.name}` has no feature {feature}.",
-            mend=f"Features: 0..{features.n_features - 1}.",
-        )
+    layer, feature = dictionary.feature(args.feature)
     texts = tuple(dict.fromkeys(args.texts or subject.texts))
     if not texts:
         raise ToolError(f"{subject.name} came with no texts.", mend="Pass some in `texts`.")
-    read = [
-        (tokens, acts[:, feature].tolist())
-        for tokens, acts in read_prompts(subject, dictionary, [layer], texts, progress)
-    ]
+    read = [(tokens, acts[:, feature].tolist()) for tokens, acts in read_prompts(subject, [layer], texts, progress)]
     everywhere = [act for _, acts in read for act in acts]
-    weights = direct_path(subject, features.W_dec[feature])
+    weights = direct_path(subject, layer.W_dec[feature])
     order = weights.sort(descending=True, stable=True).indices.tolist()
     return DescribeFeatureResult(
-        layer=layer,
+        layer=layer.layer,
         feature=feature,
         contexts=_contexts(texts, read)[: args.top_k],
         promoted=_tokens(subject, weights, order[: args.top_k]),
@@ -97,18 +86,6 @@ def describe_feature(subject: Subject, args: DescribeFeatureArgs, progress: Prog
         dictionary=dictionary.name,
         dictionary_digest=dictionary.digest,
     )
-
-
-def feature_name(name: str) -> tuple[int, int]:
-    """Layer and index of a feature written as LAYER/INDEX.
-
-    Raises:
-        ToolError: written otherwise.
-    """
-    found = re.fullmatch(r"(\d+)/(\d+)", name.strip())
-    if not found:
-        raise ToolError(f"`{name}` names no feature.", mend="Write it as LAYER/INDEX, for example 1/37.")
-    return int(found[1]), int(found[2])
 
 
 def direct_path(subject: Subject, write: Float[Tensor, " d_model"]) -> Float[Tensor, " vocab"]:

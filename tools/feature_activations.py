@@ -102,10 +102,10 @@ def feature_activations(
         ToolError: no such dictionary or layer, a dictionary for other weights, or a prompt the model cannot read.
     """
     dictionary = dictionary_of(subject, args.dictionary)
-    layers = tuple(dict.fromkeys(args.layers)) or tuple(one.layer for one in dictionary.layers)
-    columns = Columns(layers, tuple(dictionary.at(layer).n_features for layer in layers))
+    layers = [dictionary.at(layer) for layer in dict.fromkeys(args.layers)] or list(dictionary.layers)
+    columns = Columns(tuple(one.layer for one in layers), tuple(one.n_features for one in layers))
     texts, acts = [], []
-    for tokens, values in read_prompts(subject, dictionary, layers, args.prompts, progress):
+    for tokens, values in read_prompts(subject, layers, args.prompts, progress):
         texts.append(tokens)
         acts.append(values)
     prompts = tuple(

@@ -15,8 +15,8 @@ from pydantic import Field
 from torch import Tensor
 
 from ._base import Frozen, Progress, ToolArgs, ToolError, ToolResult, silent, tool
-from ._dictionary import NEURONS, Dictionary, FeatureLayer
-from ._dictionary_file import dictionary_of, dictionary_path, load_dictionary
+from ._dictionary import FeatureLayer
+from ._dictionary_file import dictionary_of
 from ._subject import Subject
 
 
@@ -57,6 +57,7 @@ class FeatureContrastResult(ToolResult):
     gap: float = Field(description="The scale (activation).")
     clean_correct: tuple[bool, ...] = Field(description="Whether the feature fires on each prompt with the word.")
     no_op_change: float = Field(description="Largest difference between two readings of one prompt: 0 is due.")
+    dictionary_digest: str = Field(description="SHA-256 of the dictionary.")
     n_pairs: int = Field(description="Pairs that ran (count).")
     n_alive: int = Field(description="Other features of the layer that fire on these prompts (count).")
 
@@ -68,7 +69,8 @@ def feature_contrast(subject: Subject, args: FeatureContrastArgs, progress: Prog
     Raises:
         ToolError: no such dictionary or feature, or fewer other active features than random draws.
     """
-    layer, feature = _feature(subject, args)
+    dictionary = dictionary_of(subject, args.dictionary, on_twin=True)
+    layer, feature = dictionary.feature(args.feature)
     progress(0, 3, "with the word")
     clean = peaks(subject, layer, [pair.base for pair in args.pairs])
     progress(1, 3, "without the word")
@@ -99,36 +101,18 @@ def feature_contrast(subject: Subject, args: FeatureContrastArgs, progress: Prog
         gap=args.scale,
         clean_correct=tuple((clean[:, feature] > 0).tolist()),
         no_op_change=(clean - again).abs().max().item(),
+        dictionary_digest=dictionary.digest,
         n_pairs=len(args.pairs),
         n_alive=len(others),
     )
 
 
 def peaks(subject: Subject, layer: FeatureLayer, prompts: list[str]) -> Float[Tensor, "batch feature"]:
-    """Each feature's largest activation on each prompt, special tokens in front left out."""
+    """Each feature's largest activation on each prompt, special tokens left out."""
     tokens = subject.tokenise(prompts)
     acts = layer.acts(subject.run(tokens, read=[layer.reads]).sites[layer.reads])
-    places = torch.arange(acts.shape[1], device=acts.device)
-    special = torch.isin(tokens.ids, torch.tensor(subject.tokenizer.all_special_ids, device=acts.device))
-    outside = (places[None] > tokens.last[:, None]) | special
+    outside = ~subject.reader.is_text(tokens)
     return acts.masked_fill(outside[..., None], -torch.inf).amax(1).clamp(min=0).cpu()
-
-
-def _feature(subject: Subject, args: FeatureContrastArgs) -> tuple[FeatureLayer, int]:
-    number, feature = map(int, args.feature.split("/"))
-    layer = _dictionary(subject, args.dictionary).at(number)
-    if feature >= layer.n_features:
-        raise ToolError(f"Layer {number} has no feature {feature}.", mend=f"Features: 0..{layer.n_features - 1}.")
-    return layer, feature
-
-
-def _dictionary(subject: Subject, name: str) -> Dictionary:
-    if subject.key.reinit_seed is None or name == NEURONS:
-        return dictionary_of(subject, name)
-    found = load_dictionary(dictionary_path(subject, name), subject.device)
-    if found.trained_on != subject.key.fingerprint:
-        raise ToolError(f"Dictionary `{name}` was trained on other weights.", mend="Train one for this model.")
-    return found
 
 
 def _drawn(others: list[int], args: FeatureContrastArgs) -> list[int]:

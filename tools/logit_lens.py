@@ -91,7 +91,9 @@ def logit_lens(subject: Subject, args: LogitLensArgs, progress: Progress = silen
         progress(start, len(args.prompts), "reading layers")
         tokens = subject.tokenise(args.prompts[start : start + BATCH])
         run = subject.run(tokens, read=sites)
-        rows, at = torch.arange(len(tokens.lengths)), torch.tensor(places[start : start + BATCH])
+        device = tokens.ids.device
+        rows = torch.arange(len(tokens.lengths), device=device)
+        at = torch.tensor(places[start : start + BATCH], device=device)
         streams = torch.stack([run.sites[site][rows, at] for site in sites], dim=1)
         logits = lens_logits(streams, subject.final_norm, subject.W_U).float()
         error = max(error, (logits[:, -1] - run.logits[rows, at]).abs().max().item())

@@ -67,7 +67,7 @@ def next_token(subject: Subject, args: NextTokenArgs, progress: Progress = silen
         progress(start, len(args.prompts), "asking the model")
         prompts = args.prompts[start : start + BATCH]
         tokens = subject.tokenise(prompts)
-        logits = subject.run(tokens).last_logits
+        logits = subject.last_logits(tokens)
         for row, prompt in enumerate(prompts):
             i = start + row
             target, foil = targets[i : i + 1], foils[i : i + 1]

@@ -15,6 +15,7 @@ import random
 from typing import Literal
 
 from pydantic import Field, model_validator
+from torch import Tensor
 
 from ._base import Frozen, Progress, ToolArgs, ToolResult, silent, tool
 from ._patching import Labelled, Pair, Patching, Reference
@@ -124,7 +125,7 @@ def patch(subject: Subject, args: PatchArgs, progress: Progress = silent) -> Pat
 
 
 def _cell(
-    patching: Patching, position: str, group: tuple[str, ...], donor: dict[str, list], args: PatchArgs
+    patching: Patching, position: str, group: tuple[str, ...], donor: dict[str, list[Tensor]], args: PatchArgs
 ) -> PatchCell:
     drops, moved = patching.effect_of(position, donor)
     draws = [
@@ -159,4 +160,5 @@ def shuffled_by_entity(entities: list[str], labels: list[str], seed: int) -> lis
     names = list(label_of)
     drawn = [label_of[name] for name in names]
     random.Random(seed).shuffle(drawn)
-    return [dict(zip(names, drawn, strict=True))[entity] for entity in entities]
+    given = dict(zip(names, drawn, strict=True))
+    return [given[entity] for entity in entities]

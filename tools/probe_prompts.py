@@ -98,7 +98,7 @@ def probe_prompts(subject: Subject, args: ProbePromptsArgs, progress: Progress =
         ToolError: no such dictionary, layer or feature, a prompt or target that the model cannot read, or no probe.
     """
     dictionary = dictionary_of(subject, args.dictionary)
-    asked = [_feature(dictionary, name) for name in args.features]
+    asked = [(layer.layer, index) for layer, index in map(dictionary.feature, args.features)]
     layers = tuple(dict.fromkeys(args.layers)) or tuple(one.layer for one in dictionary.layers)
     sizes = {layer: dictionary.at(layer).n_features for layer in layers}
     maker = _maker(subject, args)
@@ -144,16 +144,6 @@ def _maker(subject: Subject, args: ProbePromptsArgs) -> ProbeMaker:
     return ProbeMaker(subject, args.prompt, target, args.seed, short, args.per_concept, args.continuation_tokens)
 
 
-def _feature(dictionary: Dictionary, name: str) -> tuple[int, int]:
-    layer, _, feature = name.strip().partition("/")
-    if not (layer.isdecimal() and feature.isdecimal()):
-        raise ToolError(f"`{name}` names no feature.", mend="Write it as LAYER/FEATURE, for example 1/37.")
-    n_features = dictionary.at(int(layer)).n_features
-    if int(feature) >= n_features:
-        raise ToolError(f"Layer {layer} has no feature {feature}.", mend=f"Features: 0..{n_features - 1}.")
-    return int(layer), int(feature)
-
-
 def _strongest(
     subject: Subject, dictionary: Dictionary, sizes: dict[int, int], args: ProbePromptsArgs
 ) -> list[tuple[int, int]]:
@@ -175,11 +165,10 @@ def _read(
         zip(layers, accumulate((dictionary.at(layer).n_features for layer in layers), initial=0), strict=False)
     )
     columns = torch.tensor([starts[layer] + feature for layer, feature in chosen], dtype=torch.long)
-    special = set(subject.tokenizer.all_special_ids)
     read = []
-    for text, (tokens, acts) in zip(texts, read_prompts(subject, dictionary, layers, texts), strict=True):
-        ids = subject.tokenizer(text)["input_ids"]
-        places = [i for i, token in enumerate(ids) if token not in special]
+    for text, (tokens, acts) in zip(texts, read_prompts(subject, list(map(dictionary.at, layers)), texts), strict=True):
+        ids = subject.reader.split(text).ids
+        places = [i for i, token in enumerate(ids) if token not in subject.reader.special_ids]
         read.append(_Read(tuple(tokens[i] for i in places), tuple(places), acts[places][:, columns].clamp(min=0)))
     return read
 

@@ -105,6 +105,7 @@ class SteerPoint(Frozen):
 class SteerResult(ToolResult):
     site: str = Field(description="Canonical name of where was written.")
     direction: Literal["difference", "feature", "vector"] = Field(description="Where the direction came from.")
+    dictionary_digest: str | None = Field(description="SHA-256 of the feature's dictionary; none without a feature.")
     unit: float = Field(description="Mean length of values at the site over the tokens of the neutral texts.")
     direction_length: float = Field(description="Length of the direction as it was found or given (units).")
     points: tuple[SteerPoint, ...] = Field(description="Per strength, in the order asked.")
@@ -145,6 +146,7 @@ def steer(subject: Subject, args: SteerArgs, progress: Progress = silent) -> Ste
     return SteerResult(
         site=str(site),
         direction="difference" if args.positive else "feature" if args.feature else "vector",
+        dictionary_digest=dictionary_of(subject, args.dictionary).digest if args.feature else None,
         unit=unit,
         direction_length=length / unit,
         points=tuple(points),
@@ -239,11 +241,8 @@ def _direction(subject: Subject, site: Site, args: SteerArgs) -> Callable[[], Fl
         found = torch.tensor(args.vector, device=subject.device)
         mend = f"Give {width} numbers."
     else:
-        layer, feature = map(int, args.feature.split("/"))
-        features = dictionary_of(subject, args.dictionary).at(layer)
-        if feature >= features.n_features:
-            raise ToolError(f"Layer {layer} has no feature {feature}.", mend=f"Features: 0..{features.n_features - 1}.")
-        found = features.W_dec[feature].detach()
+        layer, feature = dictionary_of(subject, args.dictionary).feature(args.feature)
+        found = layer.W_dec[feature].detach()
         mend = "A feature writes where the stream is: use resid_pre, resid_mid, resid_post, attn_out or mlp_out."
     if len(found) != width:
         raise ToolError(f"The direction has {len(found)} numbers, but `{site}` has {width}.", mend=mend)

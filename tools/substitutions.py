@@ -13,7 +13,8 @@ import torch
 from pydantic import Field
 
 from ._base import Frozen, Progress, ToolArgs, ToolError, ToolResult, silent, tool
-from ._subject import Subject, Tokens
+from ._reader import Tokens
+from ._subject import Subject
 
 BATCH = 64
 LONGEST_WORD = 6  # tokens
@@ -91,7 +92,7 @@ def substitutions(subject: Subject, args: SubstitutionsArgs, progress: Progress 
                 answer_probability=best.values[row].item(),
                 kept_probability=probabilities[row, target].item(),
                 keeps=bool(best.indices[row] == target),
-                same_length=len(subject.tokenizer(prompt)["input_ids"]) == length,
+                same_length=len(subject.reader.split(prompt).ids) == length,
             )
             for row, (word, replacement, prompt) in enumerate(changed, start=1)
         ),
@@ -103,8 +104,7 @@ def substitutions(subject: Subject, args: SubstitutionsArgs, progress: Progress 
 def _words(subject: Subject, prompt: str) -> Iterator[_Word]:
     spans = [found.span() for found in re.finditer(WORD, prompt)]
     if len(spans) == 1:
-        offsets = subject.tokenizer(prompt, return_offsets_mapping=True)["offset_mapping"]
-        spans = [(start, end) for start, end in offsets if end > start]
+        spans = [(start, end) for start, end in subject.reader.split(prompt).offsets if end > start]
     for index, (start, end) in enumerate(spans):
         yield _Word(index, prompt[start:end], start, end)
 
@@ -129,7 +129,7 @@ def _is_known(subject: Subject, prompt: str) -> bool:
 
 def _first_ids(subject: Subject, before: str) -> list[int]:
     # Where nothing stands before the word and no token marks the beginning, any token must do for one.
-    return subject.tokenizer(before)["input_ids"] or [subject.tokenizer.bos_token_id or 0]
+    return subject.reader.split(before).ids or [subject.tokenizer.bos_token_id or 0]
 
 
 def _likely_tokens(subject: Subject, before: str, samples: int, generator: torch.Generator) -> list[str]:
@@ -147,7 +147,7 @@ def _drawn_words(subject: Subject, before: str, samples: int, generator: torch.G
     for _ in range(LONGEST_WORD):
         if rows.shape[1] >= subject.shape.n_ctx:
             break
-        logits = subject.run(Tokens(rows, (rows.shape[1],) * samples)).last_logits.cpu()
+        logits = subject.last_logits(Tokens(rows, (rows.shape[1],) * samples)).cpu()
         rows = torch.cat([rows, torch.multinomial(logits.softmax(-1), 1, generator=generator).to(rows)], dim=1)
     start = len(_decoded(subject, ids))
     counts: dict[str, int] = {}
@@ -165,4 +165,4 @@ def _decoded(subject: Subject, ids: list[int]) -> str:
 
 def _last_logits(subject: Subject, prompts: list[str]) -> torch.Tensor:
     batches = [prompts[i : i + BATCH] for i in range(0, len(prompts), BATCH)]
-    return torch.cat([subject.run(subject.tokenise(batch)).last_logits for batch in batches]).cpu()
+    return torch.cat([subject.last_logits(subject.tokenise(batch)).cpu() for batch in batches])

@@ -1,13 +1,13 @@
 """The reference model: every figure of its card measured again, placed variables and their controls included."""
 
+import torch
 from transformers import AutoTokenizer, LlamaForCausalLM
 
-from ...tools import REFERENCE_FOLDER
+from ...tools import REFERENCE_FOLDER, one_thread
 from ..metric import Metric, share_metric
 from ..organisms._verify import Quantity
 from ..organisms._verify import measure as measure_card
 from ..organisms._world import World
-from ..organisms.atlas import one_thread
 
 RECIPE_SEED = 0  # of the model that ships
 
@@ -25,7 +25,8 @@ def measure(seed: int) -> dict[str, Metric]:
 def _metric(found: Quantity) -> Metric:
     successes = found.value * found.n
     target = "" if found.bar is None else f"{found.bar[0].replace('>=', '≥').replace('<=', '≤')} {found.bar[1]:.4g}"
-    if abs(successes - round(successes)) > 1e-6:  # a mean of probabilities or of shares is no count
+    # A mean of probabilities is no count; a share of cases is one, to within what float32 can hold of it.
+    if abs(successes - round(successes)) > found.n * torch.finfo(torch.float32).eps:
         return Metric(value=found.value, low=None, high=None, n=found.n, target=target, met=found.met)
     counted = share_metric(round(successes), found.n)
     return counted.model_copy(update={"target": target, "met": found.met})

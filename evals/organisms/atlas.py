@@ -16,16 +16,15 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors.torch import save_file
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
+from ...tools import one_thread
 from ._card import card, render
 from ._tokenizer import word_tokenizer
 from ._training import Recipe, new_model, state_basis, train
@@ -35,17 +34,6 @@ from ._world import World
 EVERY = 25  # steps between two lines of progress
 
 Watch = Callable[[int, dict[str, float]], None]
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Sums in one order: with more threads the last bits of the weights depend on how many there are."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def grow(recipe: Recipe, watch: Watch) -> tuple[LlamaForCausalLM, PreTrainedTokenizerFast, World]:

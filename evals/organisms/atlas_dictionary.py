@@ -16,11 +16,21 @@ from typing import Literal
 
 import torch
 
-from ...tools import REFERENCE_FOLDER, Subject, ToolError, load_subject
-from ...tools._dictionary import TRANSCODERS, Dictionary, LayerStats, Transcoder
-from ...tools._dictionary_file import save_dictionary
-from ...tools._dictionary_training import TranscoderRecipe, evaluate, train_transcoders
-from ...tools._hooks import Edit
+from ...tools import (
+    REFERENCE_FOLDER,
+    TRANSCODERS,
+    Dictionary,
+    LayerStats,
+    Subject,
+    ToolError,
+    Transcoder,
+    TranscoderRecipe,
+    evaluate_transcoder,
+    load_subject,
+    save_dictionary,
+    splices,
+    train_transcoders,
+)
 
 RECIPE = TranscoderRecipe(n_features=512, k=12, steps=1500)
 LEAST_RECOVERED = 0.95
@@ -45,27 +55,10 @@ def sentences(pairs: Sequence[tuple[str, str]]) -> list[str]:
 
 def accuracy(subject: Subject, pairs: Sequence[tuple[str, str]], dictionary: Dictionary | None = None) -> float:
     """Share of prompts that get their answer, with every MLP replaced by its transcoder where a dictionary is given."""
-    edits = _splices(dictionary) if dictionary else {}
-    run = subject.run(subject.tokenise([prompt for prompt, _ in pairs]), write=edits)
+    edits = splices([one for one in dictionary.layers if isinstance(one, Transcoder)]) if dictionary else {}
+    logits = subject.last_logits(subject.tokenise([prompt for prompt, _ in pairs]), lambda rows: edits)
     answers = torch.tensor([subject.answer_token(*pair) for pair in pairs])
-    return (run.last_logits.argmax(-1) == answers).float().mean().item()
-
-
-def _splices(dictionary: Dictionary) -> dict[str, Edit]:
-    edits: dict[str, Edit] = {}
-    for one in dictionary.layers:
-        assert isinstance(one, Transcoder)
-        held: list[torch.Tensor] = []
-
-        def keep(mlp_in: torch.Tensor, held: list[torch.Tensor] = held) -> torch.Tensor:
-            held[:] = [mlp_in]
-            return mlp_in
-
-        def splice(_: torch.Tensor, held: list[torch.Tensor] = held, one: Transcoder = one) -> torch.Tensor:
-            return one.decode(one.encode(held[0]))
-
-        edits |= {f"mlp_in.{one.layer}": keep, f"mlp_out.{one.layer}": splice}
-    return edits
+    return (logits.argmax(-1).cpu() == answers).float().mean().item()
 
 
 def table(stats: Sequence[LayerStats]) -> str:
@@ -95,7 +88,9 @@ def make(subject: Subject, recipe: TranscoderRecipe, out: Path, say: Callable[[s
     on_rows = []
     for one in dictionary.layers:
         assert isinstance(one, Transcoder)
-        on_rows.append(evaluate(subject, one, sentences(unseen), torch.zeros(one.n_features, dtype=torch.bool)))
+        on_rows.append(
+            evaluate_transcoder(subject, one, sentences(unseen), torch.zeros(one.n_features, dtype=torch.bool))
+        )
     say(f"held-out texts\n{table(dictionary.stats)}\nheld-out rows of the tasks\n{table(on_rows)}")
     for name, pairs in (("trained", trained), ("held-out", unseen)):
         clean, spliced = accuracy(subject, pairs), accuracy(subject, pairs, dictionary)

@@ -10,6 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
+from vesalius import tools
 from vesalius.evals.organisms import atlas
 from vesalius.evals.organisms._batches import Sampler
 from vesalius.evals.organisms._interchange import embed, logits_at, put, run_blocks, swap_inside, take
@@ -27,7 +28,7 @@ GROUPS = ("behaviours", "placed", "controls", "by_layer")
 
 @pytest.fixture(scope="module", autouse=True)
 def one_thread():
-    with atlas.one_thread():
+    with tools.one_thread():
         yield
 
 

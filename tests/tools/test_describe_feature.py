@@ -133,7 +133,7 @@ def test_a_feature_that_never_fires_has_no_context(tmp_path):
 @pytest.mark.parametrize(
     ("args", "mend"),
     [
-        ({"feature": "1.4"}, "LAYER/INDEX, for example 1/37"),
+        ({"feature": "1.4"}, "LAYER/FEATURE, for example 1/37"),
         ({"feature": "1/40"}, r"Features: 0\.\.39"),
         ({"feature": "7/4"}, "Its layers: 0, 1, 2"),
         ({"dictionary": "missing"}, "vesalius dictionary train"),

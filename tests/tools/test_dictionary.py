@@ -10,12 +10,10 @@ from safetensors.torch import save_file
 from vesalius.tools import Subject, ToolError
 from vesalius.tools._dictionary import Dictionary, Transcoder, neurons_of
 from vesalius.tools._dictionary_file import ENTRY, dictionary_of, load_dictionary, save_dictionary
+from vesalius.tools._dictionary_quality import evaluate_transcoder, mean_loss, read_mlp, splices
 from vesalius.tools._dictionary_training import (
     TranscoderRecipe,
-    evaluate,
     fit,
-    mean_loss,
-    read_mlp,
     read_texts,
     split_texts,
     train_from_file,
@@ -206,26 +204,34 @@ def test_statistics_of_a_perfect_and_of_a_useless_transcoder():
     mlp_in, mlp_out = read_mlp(subject, TEXTS, 1)
     assert len(mlp_in) == sum(subject.tokenise(TEXTS).lengths)
     useless = Transcoder(1, torch.zeros(4, 24), torch.zeros(4), torch.zeros(4, 24), torch.zeros(24), "relu")
-    found = evaluate(subject, useless, TEXTS, torch.zeros(4, dtype=torch.bool))
+    found = evaluate_transcoder(subject, useless, TEXTS, torch.zeros(4, dtype=torch.bool))
     # Writing zero is the ablation itself.
     assert found.loss_spliced == found.loss_ablated
     assert (found.loss_recovered, found.l0, found.dead) == (0, 0, 1)
     # An encoder that looks nothing up: the mean explains no variance, by definition.
     mean = Transcoder(1, torch.zeros(4, 24), torch.ones(4), torch.zeros(4, 24), mlp_out.mean(0), "relu")
-    found = evaluate(subject, mean, TEXTS, torch.zeros(4, dtype=torch.bool))
+    found = evaluate_transcoder(subject, mean, TEXTS, torch.zeros(4, dtype=torch.bool))
     assert found.variance_unexplained == pytest.approx(1, abs=1e-5)
     assert (found.l0, found.dead) == (4, 0)
 
 
+def test_the_loss_does_not_depend_on_how_many_texts_go_at_once(monkeypatch):
+    subject = make_subject("llama")
+    zero = Transcoder(1, torch.zeros(4, 24), torch.zeros(4), torch.zeros(4, 24), torch.zeros(24), "relu")
+    at_once = mean_loss(subject, TEXTS, splices([zero]))
+    monkeypatch.setattr("vesalius.tools._dictionary_quality.LARGEST_PASS", 9)
+    assert mean_loss(subject, TEXTS, splices([zero])) == pytest.approx(at_once, abs=1e-5)
+    assert at_once != pytest.approx(mean_loss(subject, TEXTS), abs=1e-5)
+
+
 def test_the_mean_loss_is_that_of_the_models_own_next_words():
     subject = make_subject("gpt2")
-    useless = Transcoder(0, torch.zeros(1, 24), torch.zeros(1), torch.zeros(1, 24), torch.zeros(24), "relu")
     total, count = 0.0, 0
     for text in TEXTS:
         ids = subject.tokenise([text]).ids
         total += subject.model(ids, labels=ids).loss.item() * (ids.shape[1] - 1)
         count += ids.shape[1] - 1
-    assert mean_loss(subject, TEXTS, useless, "clean") == pytest.approx(total / count, abs=1e-4)
+    assert mean_loss(subject, TEXTS) == pytest.approx(total / count, abs=1e-4)
 
 
 def test_training_beats_ablation_repeats_from_its_seed_and_is_found_again(tmp_path):

@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from conftest import make_subject
-from vesalius.tools import ToolError, load_tools
+from conftest import make_subject, random_model, word_tokenizer
+from vesalius.tools import Dictionary, Subject, ToolError, Transcoder, load_tools, save_dictionary
 from vesalius.tools.feature_contrast import FeatureContrastArgs, feature_contrast
 
 PAIRS = [{"base": f"w1 w{i} w3", "corrupted": f"w1 w{i + 10} w3"} for i in range(4, 12)]
@@ -49,6 +49,32 @@ def test_a_larger_scale_makes_smaller_effects():
     subject = make_subject("gpt2")
     one, two = (torch.tensor(feature_contrast(subject, args(scale=s)).cells[0].effects) for s in (1.0, 4.0))
     assert torch.allclose(one, 4 * two, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_twin_is_read_with_its_originals_dictionary_in_its_own_element_type(tmp_path, dtype):
+    subject = Subject(random_model("llama", spread=0.1).to(dtype), word_tokenizer(), "original", None, None)
+    drawn = torch.Generator().manual_seed(0)
+    layers = tuple(
+        Transcoder(layer, *(torch.randn(size, generator=drawn) for size in ((7, 24), (7,), (7, 24), (24,))), "relu")
+        for layer in range(3)
+    )
+    path = tmp_path / "some.safetensors"
+    save_dictionary(Dictionary("some", subject.key.fingerprint, layers), path)
+    twin = subject.twin(3)
+    found = feature_contrast(twin, args(dictionary=str(path)))
+    value = twin.run(twin.tokenise([PAIRS[0]["base"]]), read=["mlp_in.1"]).sites["mlp_in.1"].float()
+    by_hand = (value @ layers[1].W_enc[3] + layers[1].b_enc[3]).relu()[0, 1:].max()
+    assert found.clean[0] == pytest.approx(by_hand.item(), abs=1e-4 if dtype == torch.float32 else 0.1)
+    assert found.clean != feature_contrast(subject, args(dictionary=str(path))).clean
+
+
+def test_no_dictionary_of_other_weights_is_read_on_a_twin(tmp_path):
+    path = tmp_path / "some.safetensors"
+    layer = Transcoder(1, torch.ones(7, 24), torch.ones(7), torch.ones(7, 24), torch.ones(24), "relu")
+    save_dictionary(Dictionary("some", "0" * 64, (layer,)), path)
+    with pytest.raises(ToolError, match="trained on other weights"):
+        feature_contrast(make_subject("llama").twin(3), args(dictionary=str(path)))
 
 
 @pytest.mark.parametrize(

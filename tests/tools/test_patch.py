@@ -4,6 +4,7 @@ import pytest
 import torch
 from conftest import make_subject
 from vesalius.tools import ToolError, load_tools
+from vesalius.tools._patching import Patching
 from vesalius.tools.patch import PatchArgs, patch, shuffled_by_entity
 
 
@@ -133,6 +134,18 @@ def test_random_directions_have_the_length_of_the_patch_and_follow_the_seed():
     assert one.effects == other.effects
 
 
+def test_a_random_draw_pushes_every_pair_as_far_as_its_patch_and_all_of_them_the_same_way():
+    subject, site = make_subject("gpt2"), "resid_post.1"
+    patching = Patching(subject, args().pairs, [site], ["last"])
+    own, donor = patching.base_values(site, "last"), patching.donor_values(site, "last", "source", None)
+    pushed = patching.random_values("last", {site: donor}, seed=3)[site]
+    pushes = torch.cat([value - base for value, base in zip(pushed, own, strict=True)])
+    due = torch.cat([value - base for value, base in zip(donor, own, strict=True)])
+    assert torch.allclose(pushes.norm(dim=-1), due.norm(dim=-1), rtol=1e-4)
+    units = pushes / pushes.norm(dim=-1, keepdim=True)
+    assert torch.allclose(units @ units.T, torch.ones(3, 3), atol=1e-4)
+
+
 def test_values_can_come_from_a_prompt_of_another_form():
     subject = make_subject("qwen2")
     pairs = [{**p, "source": f"w20 w21 {p['source_entity']} w22 w23"} for p in PAIRS]
@@ -161,6 +174,25 @@ def test_moved_says_whether_the_foil_became_the_answer():
     assert result.cells[0].answers_moved == (True,)
     assert result.cells[0].moved == 1.0
     assert result.cells[1].answers_moved == (False,)  # nothing differs at `<bos>`
+
+
+def test_pairs_in_many_passes_move_as_in_one(subject, monkeypatch):
+    asked = args(sites=("attn_out.1", "resid_post.1"), positions=("entity", "last"), value="source", random_draws=2)
+    at_once = patch(subject, asked)
+    monkeypatch.setattr("vesalius.tools._subject.LARGEST_LOGITS", 1)
+    one_by_one = patch(subject, asked)
+    assert one_by_one.no_op_change == 0.0
+    for cell, other in zip(at_once.cells, one_by_one.cells, strict=True):
+        assert cell.drops == pytest.approx(other.drops, abs=1e-4)
+        assert cell.random_effects == pytest.approx(other.random_effects, rel=1e-4, abs=1e-4)
+
+
+@pytest.mark.parametrize("value", ["mean", "class_mean"])
+def test_a_mean_over_entities_of_one_token_is_not_spread_over_two(value):
+    pairs = [{**PAIRS[0], "base_entity": "w1 w2", "source_entity": "w1 w9", "base_label": "a", "source_label": "b"}]
+    asked = args(pairs=pairs, positions=("entity",), value=value, reference=LABELLED)
+    with pytest.raises(ToolError, match="has 2 tokens and reference prompts have 1"):
+        patch(make_subject("gpt2"), asked)
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,12 @@
 """The subject: proved at load, read and written at named sites, honest about what it cannot do."""
 
+from pathlib import Path
+
 import pytest
 import torch
-from conftest import FAMILIES, make_subject, random_model, word_tokenizer
+from conftest import CONFIGS, FAMILIES, make_subject, random_model, word_tokenizer
+from safetensors.torch import load_file, save_file
+from transformers import AutoModelForCausalLM
 from vesalius.tools import Subject, ToolError, load_subject
 from vesalius.tools._architectures import LlamaLike
 
@@ -165,6 +169,75 @@ def test_a_model_that_is_not_there_is_refused_with_what_may_be_given(tmp_path):
         load_subject(str(tmp_path / "nothing"))
 
 
+def saved(folder: Path, family: str) -> Path:
+    random_model(family).save_pretrained(folder)
+    word_tokenizer().save_pretrained(folder)
+    return folder / "model.safetensors"
+
+
+def test_a_saved_model_loads_with_the_fingerprint_it_had(tmp_path):
+    saved(tmp_path, "llama")
+    assert load_subject(str(tmp_path), device="cpu").key.fingerprint == make_subject("llama").key.fingerprint
+
+
+def test_tied_embeddings_are_stored_once_and_no_weights_are_missed(tmp_path):
+    config = CONFIGS["gpt2"]()
+    assert config.tie_word_embeddings
+    AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path)
+    word_tokenizer().save_pretrained(tmp_path)
+    subject = load_subject(str(tmp_path), device="cpu")
+    assert torch.equal(subject.W_U.T, subject.W_E)
+
+
+def test_weights_that_are_not_in_the_file_are_not_drawn_at_random(tmp_path):
+    file = saved(tmp_path, "llama")
+    weights = load_file(file)
+    del weights["model.layers.1.mlp.up_proj.weight"]
+    save_file(weights, file, metadata={"format": "pt"})
+    with pytest.raises(ToolError, match=r"lack 1 tensors, the first 'model\.layers\.1\.mlp\.up_proj\.weight'"):
+        load_subject(str(tmp_path), device="cpu")
+
+
+@pytest.mark.parametrize("harm", ["cut", "other size"])
+def test_a_damaged_file_of_weights_is_refused_with_what_may_be_given(tmp_path, harm):
+    file = saved(tmp_path, "llama")
+    if harm == "cut":
+        file.write_bytes(file.read_bytes()[:200])
+    else:
+        save_file(load_file(file) | {"model.norm.weight": torch.ones(3)}, file, metadata={"format": "pt"})
+    with pytest.raises(ToolError, match="config.json, tokenizer and safetensors".replace(".", r"\.")):
+        load_subject(str(tmp_path), device="cpu")
+
+
+def test_an_element_type_that_no_tolerance_is_known_for_is_refused():
+    with pytest.raises(ToolError, match=r"Load as one of: torch\.float64"):
+        Subject(random_model("gpt2").to(torch.float8_e4m3fn), word_tokenizer(), "a", None, None)
+
+
+def test_attention_beyond_a_sliding_window_is_none():
+    subject = make_subject("mistral")
+    pattern = subject.run(subject.tokenise(["w1 w2 w3 w4 w5"]), read=["pattern.1"]).sites["pattern.1"]
+    looks = pattern[0, 0] > 0
+    assert looks.sum(-1).tolist() == [1, 2, 3, 3, 3, 3]
+
+
+def test_a_batch_in_many_passes_is_answered_as_in_one(subject, monkeypatch):
+    tokens = subject.tokenise([*PROMPTS, "w1"])
+    at_once = subject.run(tokens).last_logits
+    assert torch.equal(subject.last_logits(tokens), at_once)
+    monkeypatch.setattr("vesalius.tools._subject.LARGEST_LOGITS", 3 * tokens.ids.shape[1] * subject.shape.n_vocab)
+    assert [rows for rows, _ in subject.passes(tokens)] == [slice(0, 3), slice(3, 6)]
+    assert torch.allclose(subject.last_logits(tokens), at_once, atol=1e-5)
+
+
+def test_half_precision_is_proved_and_answers_are_read_in_single():
+    model = random_model("llama", spread=0.1).to(torch.bfloat16)
+    subject = Subject(model, word_tokenizer(), "half", None, None)
+    run = subject.run(subject.tokenise(PROMPTS))
+    assert run.logits.dtype == torch.bfloat16
+    assert run.last_logits.dtype == torch.float32
+
+
 @pytest.mark.external
 @pytest.mark.parametrize("name", ["stories260k-hf", "gpt-nano-sort-hf", "gpt2basic-gold-v4-hf"])
 def test_real_models_prove_themselves(external, name):
@@ -173,3 +246,16 @@ def test_real_models_prove_themselves(external, name):
 
 def test_all_families_of_the_design_are_covered():
     assert {"gpt2", "llama", "mistral", "qwen2", "qwen3", "gpt_neox"} <= set(FAMILIES)
+
+
+@pytest.mark.parametrize("device", ["cuda", "abacus"])
+def test_a_device_that_is_not_there_is_refused_with_those_that_are(device, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ToolError, match=rf"no device '{device}' here\. Devices: auto, cpu"):
+        load_subject("atlas", device=device)
+
+
+@pytest.mark.parametrize("name", ["nowhere", "nobody/nothing", "../../x"])
+def test_an_unknown_name_is_refused_in_our_own_words(name):
+    with pytest.raises(ToolError, match=r"There is no model .* here\. Give a folder .* or one of: atlas"):
+        load_subject(name)
