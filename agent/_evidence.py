@@ -16,6 +16,8 @@ Kind = Literal["mediation", "variable", "absence"]
 Outcome = Literal["pass", "fail", "not_evaluated"]
 Verdict = Literal["supported", "refuted", "inconclusive"]
 Tier = Literal["observed", "causal", "controlled", "replicated"]
+SMALLEST_EFFECT = 0.05  # share of the gap
+MOST_CHANCE = 0.5  # two answers at stake; fewer leave nothing to answer
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -48,19 +50,21 @@ class Prediction(Frozen):
     )
     direction: Literal["positive", "none"] = Field(description="An effect toward the counterfactual, or no effect.")
     smallest_effect: float = Field(
-        default=0.05, gt=0, lt=1, description="Effects up to this do not matter (share of the gap)."
+        default=SMALLEST_EFFECT, gt=0, lt=1, description="Effects up to this do not matter (share of the gap)."
     )
     expected: float | None = Field(
         default=None, description="Effect seen in discovery (share of gap).", allow_inf_nan=False
     )
     arms: tuple[Arm, ...] = Field(description="Confirmatory arms on held-out prompts, one per family.", min_length=1)
     twin_arms: tuple[Arm, ...] = Field(
-        default=(), description="Some or all of the same arms on the re-initialised twin."
+        default=(), description="The same arms on the re-initialised twin; added when the prediction is sealed."
     )
     shuffled_arm: Arm | None = Field(
-        default=None, description="The same with shuffled labels, where a variable is claimed."
+        default=None, description="The same with shuffled labels, where class means are exchanged; added likewise."
     )
-    chance: float = Field(ge=0, lt=1, description="Pairs that would be answered right, or moved, by chance (share).")
+    chance: float = Field(
+        ge=0, le=MOST_CHANCE, description="Pairs that would be answered right, or moved, by chance (share)."
+    )
     holds_out_entities: bool = Field(description="No entity of the arms was seen in discovery.")
     holds_out_template: bool = Field(description="At least one template of the arms was not seen in discovery.")
 

@@ -2,9 +2,12 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from networkx.utils import UnionFind
+
 from ..tools import NO_GAP, Measurement
 from ._evidence import Arm, Evidence, Judgement, Prediction, Sample
 from ._statistics import sign_flip
+from .holdout import plain
 from .judge import judge
 
 UNIT_SEED = 0
@@ -33,8 +36,13 @@ def sample_of(measurement: Measurement, family: str, cell: int = 0) -> Sample:
 
 
 def clusters_of(measurement: Measurement) -> tuple[str, ...]:
-    """The cluster of each pair; a pair without a name stands for itself."""
-    return tuple(pair["cluster"] or pair["base"] for pair in measurement.args["pairs"])
+    """The cluster of each pair: as named, or the prompt itself; clusters with a prompt in common are one."""
+    joined = UnionFind()
+    named = [(pair["cluster"] or pair["base"], f"prompt {plain(pair['base'])}") for pair in measurement.args["pairs"]]
+    for cluster, prompt in named:
+        joined.union(cluster, prompt)
+    first: dict[str, str] = {}
+    return tuple(first.setdefault(joined[cluster], cluster) for cluster, _ in named)
 
 
 def judge_all(
@@ -100,10 +108,10 @@ def arms_of(prediction: Prediction) -> tuple[Arm, ...]:
 
 
 def units_looked_at(explored: Iterable[Measurement]) -> tuple[float, ...]:
-    """The p of every place that exploration patched, abandoned or not: all of them count against a discovery."""
+    """The p of every place whose effect exploration measured, abandoned or not: all of them count."""
     return tuple(
         sign_flip(cell["effects"], clusters_of(measurement), seed=UNIT_SEED).p
         for measurement in explored
-        if measurement.tool == "patch"
-        for cell in measurement.result["cells"]
+        for cell in measurement.result.get("cells", ())
+        if "effects" in cell
     )

@@ -48,8 +48,9 @@ def start_run(
 
     Raises:
         CannotRead: the question has no form that the planner reads.
-        ToolError: words that the model lacks, or an answer that its tokenizer splits.
+        ToolError: no text, words that the model lacks, or an answer that its tokenizer splits.
     """
+    _refuse_what_is_no_text(question)
     task = read_question(question, pairs)
     for prompt, answer in [(task.prompt, task.answer)] if task.kind == "why" else [(p.clean, p.answer) for p in pairs]:
         subject.answer_token(prompt, answer)
@@ -68,8 +69,15 @@ def start_run(
     return RunFolder.create(where.home, info)
 
 
+def _refuse_what_is_no_text(question: str) -> None:
+    try:
+        question.encode()
+    except UnicodeEncodeError as error:  # bytes of a command line that are no UTF-8 arrive as lone surrogates
+        raise ToolError("The question holds bytes that are no UTF-8.", mend="Write it in UTF-8.") from error
+
+
 def _refuse_unknown_feature(subject: "Subject", feature: str) -> None:
-    from ..tools._dictionary_file import dictionary_of
+    from ..tools import dictionary_of
     from .bench import trained_dictionary
 
     layer, index = map(int, feature.split("/"))

@@ -3,12 +3,11 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ..tools import Measurement, SubjectKey, ToolError, get_tool, measurement_id
+from ..tools import Measurement, SubjectKey, ToolError, dictionary_of, get_tool, measurement_id
 from .runs import RunFolder
 
 if TYPE_CHECKING:
-    from ..tools import Subject
-    from ..tools._dictionary import Dictionary
+    from ..tools import Dictionary, Subject
 
 Report = Callable[[int, int, str], None]
 
@@ -26,18 +25,32 @@ class Bench:
         """The measurement asked for, and whether it had been made before.
 
         Raises:
-            ToolError: the tool cannot run as asked.
+            ToolError: the tool cannot run as asked, or ran before on a dictionary that is no longer the same.
         """
         instrument = get_tool(tool)
         parsed = instrument.parse(args)
         wanted = self.id_of(tool, args, twin_seed)
         kept = self.folder.kept(wanted)
         if kept is not None:
+            self._refuse_other_dictionary(kept)
             return kept, True
         measurement = instrument.measure(self._subject(twin_seed), parsed, progress)
         assert measurement.id == wanted, f"{measurement.id} was measured where {wanted} was asked"
         self.folder.keep(measurement)
         return measurement, False
+
+    def _refuse_other_dictionary(self, kept: Measurement) -> None:
+        """A request names its dictionary, not the dictionary's content, which may have been trained anew since."""
+        then = kept.result.get("dictionary_digest")
+        if then is None:
+            return
+        is_twin = kept.subject.reinit_seed is not None
+        subject = self._subject(kept.subject.reinit_seed)
+        if dictionary_of(subject, kept.args["dictionary"], on_twin=is_twin).digest != then:
+            raise ToolError(
+                f"The dictionary `{kept.args['dictionary']}` of {self.subject.name} has changed since this run began.",
+                mend="Restore it, or ask the question again: what was measured holds for the old one alone.",
+            )
 
     def id_of(self, tool: str, args: dict[str, Any], twin_seed: int | None) -> str:
         """The id that a measurement will have, known before it runs."""
@@ -61,8 +74,6 @@ def request_id(tool: str, args: dict[str, Any], subject: SubjectKey) -> str:
 
 def trained_dictionary(subject: "Subject") -> "Dictionary | None":
     """The dictionary that came with the subject; none where there is none or it was trained on other weights."""
-    from ..tools._dictionary_file import dictionary_of
-
     try:
         return dictionary_of(subject)
     except ToolError:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from .failing import EXIT_PREMISE, reported
+from .failing import ASK_STATUSES, EXIT_NOT_MET, EXIT_PREMISE, VERIFY_STATUSES, reported
 
 app = typer.Typer(
     name="vesalius",
@@ -28,12 +28,34 @@ Download = Annotated[
     bool, typer.Option("--download", help="Allow fetching a hub id; otherwise only the cache is read.")
 ]
 
+QUESTIONS = """\b
+Forms of question:
+  Why does the model answer 'ANSWER' after 'PROMPT'?
+  Where is BEHAVIOUR computed?                  (with --pairs FILE)
+  What does feature LAYER/FEATURE stand for?
+"""
+PAIRS = """\b
+Contrast pairs, as a JSON list of objects or a CSV file with a header row:
+  clean      a prompt
+  corrupted  the same prompt but for what the behaviour hangs on
+  answer     the next word after clean, a single token
+  foil       the next word after corrupted, another single token
+  cluster    optional: pairs of equal name count as one piece of evidence; a
+             pair without one stands for itself
+  [{"clean": "the opposite of hot is", "corrupted": "the opposite of big is",
+    "answer": "cold", "foil": "small"}, …]
 
-@app.command()
+A pair counts if the model gives answer after clean and foil after corrupted. A third of the clusters is explored, the
+others confirm. At least 12 clusters are needed before anything can be supported in a model of four blocks, more in
+larger ones: give 20 or more.
+"""
+
+
+@app.command(epilog=f"{QUESTIONS}\n\n{PAIRS}\n\n{ASK_STATUSES}")
 def ask(
     question: Annotated[str, typer.Argument(help="The question; leave it out with --resume.")] = "",
     model: Model = None,
-    pairs: Annotated[Path | None, typer.Option(help="Contrast pairs (JSON or CSV) for a `where` question.")] = None,
+    pairs: Annotated[Path | None, typer.Option(help="Contrast pairs for a `where` question: JSON or CSV.")] = None,
     resume: Annotated[str, typer.Option(help="Go on with a stopped run: its name, folder, or `last`.")] = "",
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of everything random.")] = None,
     home: Home = None,
@@ -53,7 +75,7 @@ def ask(
         raise typer.Exit(EXIT_PREMISE)
 
 
-@app.command()
+@app.command(epilog=VERIFY_STATUSES)
 def verify(
     run: Annotated[str, typer.Argument(help="Name or folder of a run, a report.json, or `last`.")] = "last",
     home: Home = None,
@@ -140,23 +162,23 @@ def evaluate(
     seed: Annotated[int, typer.Option(min=0, help="Seed.")] = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Measure this system itself: metric, value, interval, n, target, and whether it was met."""
+    """Measure this system itself: metric, value, interval, n, target, and whether it was met (exit 1 where not)."""
     with reported(as_json):
         from .commands.evaluating import eval_command
 
         met = eval_command(name, seed, as_json)
-    raise typer.Exit(0 if met else 1)
+    raise typer.Exit(0 if met else EXIT_NOT_MET)
 
 
 @app.command()
 def doctor(home: Home = None, as_json: AsJson = False) -> None:
-    """Say what is installed, which device is used, whether a planner endpoint answers, and the mend for each lack."""
+    """Say what is installed, which device is used, and the mend for each lack (exit 1 where something lacks)."""
     with reported(as_json):
         from .commands.doctor import doctor_command
         from .settings import read_settings
 
         healthy = doctor_command(read_settings(home=home), as_json)
-    raise typer.Exit(0 if healthy else 1)
+    raise typer.Exit(0 if healthy else EXIT_NOT_MET)
 
 
 def main() -> None:

@@ -1,7 +1,8 @@
-"""What a person sees in the terminal while an investigation runs, and when it ends."""
+"""What a person sees in the terminal while an investigation runs."""
 
+import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -9,11 +10,28 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-if TYPE_CHECKING:
-    from .report.schema import Report
+from .report._text import visible
 
 VERDICT_STYLE = {"supported": "green", "refuted": "red", "inconclusive": "yellow"}
 PHASE_WORD = {"explore": "explore", "confirm": "confirm", "control": "control", "black_box": "ask only"}
+GUTTER = 9  # columns before what is said
+WORTH_SAYING = 1.0  # seconds
+TEXT = 3  # columns from the start of one line to the start of the next that hangs from it
+
+
+def hang(console: Console, line: Text, indent: int, hanging: int) -> None:
+    """Print a line, wrapped at the console's width with later parts `hanging` columns in; to a file in one piece."""
+    shown = Text(" " * indent).append_text(line)
+    if console.soft_wrap:
+        console.print(shown)
+        return
+    first = shown.wrap(console, console.width)[0]
+    rest = shown[len(first) :]
+    rest = rest[len(rest.plain) - len(rest.plain.lstrip()) :]
+    later = rest.wrap(console, max(20, console.width - hanging)) if rest else ()
+    for part in (first, *(Text(" " * hanging).append_text(part) for part in later)):
+        part.rstrip()
+        console.print(part, soft_wrap=True)
 
 
 class Watcher:
@@ -32,6 +50,7 @@ class Watcher:
         self._task = self._bar.add_task("", total=1, visible=False)
         self._live = Live(Group(self._bar), console=console, transient=True, refresh_per_second=8)
         self._headings: set[str] = set()
+        self._running: dict[str, Any] = {}
 
     def __enter__(self) -> "Watcher":
         self._live.start()
@@ -44,76 +63,67 @@ class Watcher:
         """Show one event."""
         show: Callable[[dict[str, Any]], None] | None = getattr(self, f"_on_{event['event']}", None)
         if show:
-            show(event)
+            show({key: visible(value) if isinstance(value, str) else value for key, value in event.items()})
+
+    def _heading(self, text: str) -> None:
+        if text not in self._headings:
+            self._headings.add(text)
+            self.console.print(f"\n[bold]{text}[/]")
+
+    def _line(self, word: str, said: Text) -> None:
+        hang(self.console, Text(f"{word:>8} ", style="cyan").append_text(said), 0, GUTTER + TEXT)
 
     def _on_started(self, event: dict[str, Any]) -> None:
-        phase = event["phase"]
-        if phase == "confirm" and "confirm" not in self._headings:
-            self._headings.add("confirm")
-            self.console.print("\n[bold]Confirming on held-out prompts[/]")
-        self.console.print(
-            f"[cyan]{PHASE_WORD[phase]:>8}[/] [bold]{escape(event['tool'])}[/]  {escape(event['why'])}", highlight=False
-        )
+        self._running = event
+        if event["phase"] == "explore":
+            self._line(PHASE_WORD["explore"], Text(event["tool"], style="bold").append(f"  {event['why']}", "default"))
+        else:  # many and alike: each gets one line, once it is known what it found
+            self._heading("Confirming on held-out prompts")
         self._bar.reset(self._task, total=1, visible=True, description="…")
 
     def _on_progress(self, event: dict[str, Any]) -> None:
         self._bar.update(self._task, completed=event["done"], total=event["total"], description=escape(event["what"]))
 
     def _on_finished(self, event: dict[str, Any]) -> None:
-        self._bar.update(self._task, visible=False)
-        how = "measured before" if event["known"] else f"{event['seconds']:.1f} s"
-        self.console.print(Text("         → " + event["found"], style="default").append(f"  {how}", style="dim"))
+        slow = f"  {event['seconds']:.1f} s" if event["seconds"] >= WORTH_SAYING else ""
+        how = "  measured before" if event["known"] else slow
+        self._came_of_it(Text(event["found"], style="default").append(how, style="dim"))
 
     def _on_failed(self, event: dict[str, Any]) -> None:
+        self._came_of_it(Text(f"could not run: {event['reason']}", style="yellow"))
+
+    def _came_of_it(self, found: Text) -> None:
         self._bar.update(self._task, visible=False)
-        self.console.print(Text("         → could not run: " + event["reason"], style="yellow"))
+        if self._running["phase"] == "explore":
+            self._line("", Text("→ ", style="default").append_text(found))
+        else:
+            about = Text(f"{self._running['why']}: ", style="bold")
+            self._line(PHASE_WORD[self._running["phase"]], about.append_text(found))
 
     def _on_recalled(self, event: dict[str, Any]) -> None:
+        said = "Hints from earlier runs on these weights: they suggest where to look, and none counts as evidence here"
+        hang(self.console, Text(said, style="bold"), 0, 2)
+        runs: dict[str, list[str]] = {}
         for finding in event["findings"]:
-            self.console.print(
-                f"[cyan]  recall[/] {escape(finding['text'])} [dim](run {escape(finding['run'])}, same weights)[/]"
-            )
+            runs.setdefault(visible(finding["text"]), []).append(visible(finding["run"]))
+        for text, found in runs.items():
+            more = f" and {len(found) - 1} more" if len(found) > 1 else ""
+            self._line("hint", Text(text, style="default").append(f"  run {found[0]}{more}", style="dim"))
+        self.console.print()
 
     def _on_notice(self, event: dict[str, Any]) -> None:
-        self.console.print(Text("  note: " + event["text"], style="yellow"))
+        hang(self.console, Text("note: " + event["text"], style="yellow"), 2, 2 + TEXT)
 
     def _on_sealed(self, event: dict[str, Any]) -> None:
-        if "seal" not in self._headings:
-            self._headings.add("seal")
-            self.console.print("\n[bold]Predictions, sealed before they are tested[/]")
-        self.console.print(Text(f"{event['prediction']:>8} ", style="cyan").append(event["statement"], style="default"))
+        self._heading("Predictions, sealed before they are tested")
+        self._line(event["prediction"], Text(in_short(event["statement"]), style="default"))
 
     def _on_judged(self, event: dict[str, Any]) -> None:
-        if "judge" not in self._headings:
-            self._headings.add("judge")
-            self.console.print("\n[bold]Verdicts[/]")
-        style = VERDICT_STYLE[event["verdict"]]
-        line = Text(f"{event['claim']:>8} ", style="cyan").append(f"{event['verdict']} ({event['tier']}) ", style=style)
-        self.console.print(line.append(event["statement"], style="default"))
+        self._heading("Verdicts")
+        self._line(event["claim"], Text(f"{event['verdict']} ({event['tier']})", style=VERDICT_STYLE[event["verdict"]]))
 
 
-def print_answer(console: Console, report: "Report", paths: dict[str, str]) -> None:
-    """The answer, the claims, what was not found, and where the report lies."""
-    from .report.figures import Lookup, render_plain
-
-    lookup = Lookup.of(report)
-    console.print("\n[bold]Answer[/]")
-    for sentence in report.answer:
-        console.print(Text("  " + render_plain(sentence, lookup)))
-    if report.claims:
-        console.print("\n[bold]Claims[/]")
-    for claim in report.claims:
-        judged = claim.judgement
-        style = VERDICT_STYLE[judged.verdict]
-        line = Text(f"  {claim.id} ", style="cyan").append(f"{judged.verdict}, {judged.tier}: ", style=style)
-        line.append(render_plain(claim.sentence, lookup)).append(f"  [{', '.join(claim.measurements)}]", style="dim")
-        console.print(line)
-        console.print(Text(f"     {judged.reason}", style="dim"))
-    for title, sentences in (("Prompting alone", report.black_box), ("Not found", report.not_found)):
-        if sentences:
-            console.print(f"\n[bold]{title}[/]")
-        for sentence in sentences:
-            console.print(Text("  " + render_plain(sentence, lookup)))
-    console.print(f"\n[bold]Report[/]  {escape(paths['html'])}")
-    console.print(f"        {escape(paths['md'])}\n        {escape(paths['json'])}")
-    console.print(f"[dim]Measure every number again: vesalius verify {escape(report.run)}[/]")
+def in_short(statement: str) -> str:
+    """A statement up to its first colon outside backticks; the claims at the end give it whole."""
+    found = re.match(r"(?:[^`:]|`[^`]*`)+(?=: )", statement)
+    return found[0] if found else statement

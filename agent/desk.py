@@ -5,19 +5,15 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from ..memory import RememberError
-from ..tools import Frozen, Measurement, ToolError
-from ._evidence import Arm, Judgement, Prediction
-from ._samples import arm_key, arms_of, judge_all
+from ..tools import Frozen, ToolError
 from .bench import Bench, trained_dictionary
+from .docket import Docket
 from .headlines import headline
-from .holdout import as_far_as_true
 from .ledger import Ledger
 from .planners.interface import (
     ContrastPair,
     Experiment,
-    JudgedClaim,
     Planner,
-    Proposal,
     Recalled,
     SubjectCard,
     Task,
@@ -35,8 +31,6 @@ if TYPE_CHECKING:
 
 Event = dict[str, Any]
 Emit = Callable[[Event], None]
-
-TWIN_SEED = 1  # of the re-initialised model that controls are measured on
 
 
 class Outcome(Frozen):
@@ -68,6 +62,7 @@ class Desk:
         )
         self.seed, self.pairs = seed, pairs
         self.bench = Bench(subject, folder)
+        self.docket = Docket(ledger, self.bench, folder)
 
     @cached_property
     def card(self) -> SubjectCard:
@@ -124,7 +119,7 @@ class Desk:
         return View(
             task=self.task,
             card=self.card,
-            results={key: self._measurement(found) for key, found in state.get("done", [])},
+            results={key: self.folder.measurement(found) for key, found in state.get("done", [])},
             failed=dict(state.get("failed", [])),
             recalled=self.recalled,
         )
@@ -174,88 +169,40 @@ class Desk:
             self.ledger.append(f"measured:{experiment.key}", "measurement", {**about, **outcome})
 
     def seal(self, state: Mapping[str, Any], emit: Emit) -> list[str]:
-        """Write the planner's predictions into the ledger; returns the keys of what is to be measured now."""
+        """Write the planner's predictions into the ledger, those that can test something; returns what is due now."""
         view = self.view(state)
         waiting: list[str] = []
-        for proposed in self.planner.propose(view):
-            proposal = as_far_as_true(proposed, view.results.values())
-            prediction = proposal.prediction
-            experiments = [_experiment(prediction, arm) for arm in arms_of(prediction)]
-            body = {
-                "prediction": prediction.id,
-                "measurements": [self.bench.id_of(e.tool, e.args, e.twin_seed) for e in experiments],
-                "proposal": proposal.model_dump(mode="json"),
-            }
-            self.ledger.append(f"sealed:{prediction.id}", "sealed", body)
-            emit({"event": "sealed", "prediction": prediction.id, "statement": proposal.hypothesis.statement})
-            waiting += [e.key for e in experiments]
-        return waiting + [experiment.key for experiment in self.planner.closing(view)]
+        for number, proposed in enumerate(self.planner.propose(view), start=1):
+            try:
+                waiting += self.docket.seal(proposed, view)
+            except ToolError as error:
+                self.docket.refuse(number, proposed, str(error))
+                emit({"event": "notice", "text": f"Refused: {proposed.hypothesis.statement} {error}"})
+                continue
+            told = {"prediction": proposed.prediction.id, "statement": proposed.hypothesis.statement}
+            emit({"event": "sealed", **told})
+        return waiting + [experiment.key for experiment in self._closing(view)]
 
-    @property
-    def sealed(self) -> tuple[Proposal, ...]:
-        """Every sealed proposal, in order."""
-        return tuple(Proposal.model_validate(entry.body["proposal"]) for entry in self.ledger.entries("sealed"))
+    def _closing(self, view: View) -> list[Experiment]:
+        """What the planner wants measured last: it belongs to no prediction, whatever the planner calls it."""
+        closing = self.planner.closing(view)
+        return [e.model_copy(update={"phase": "black_box", "prediction": ""}) for e in closing]
 
     def after_sealing(self, state: Mapping[str, Any], key: str) -> Experiment:
         """The experiment of that key: an arm of a sealed prediction, or one of the planner's closing experiments."""
-        for proposal in self.sealed:
-            for arm in arms_of(proposal.prediction):
-                if arm_key(proposal.prediction, arm) == key:
-                    return _experiment(proposal.prediction, arm)
-        return next(e for e in self.planner.closing(self.view(state)) if e.key == key)
+        due = {experiment.key: experiment for experiment in self.docket.experiments}
+        return due.get(key) or next(e for e in self._closing(self.view(state)) if e.key == key)
 
     def judge(self, state: Mapping[str, Any], emit: Emit) -> None:
         """Let code judge every sealed prediction, from what the ledger says was measured for it."""
-        sealed = self.sealed
-        looked_at = [entry.body["measurement"] for entry in self.ledger.entries("measurement")]
-        judged = judge_all(
-            [proposal.prediction for proposal in sealed],
-            self._arms(sealed),
-            dict(state["failed"]),
-            [self._measurement(i) for i in dict.fromkeys(looked_at)],
-            self.seed,
-        )
-        for number, proposal in enumerate(sealed, start=1):
-            prediction = proposal.prediction
-            if prediction.id not in judged:
-                self.ledger.append(f"untested:{prediction.id}", "note", {"prediction": prediction.id})
-                emit({"event": "notice", "text": f"{prediction.id} could not be tested: none of its arms ran."})
+        for proposal, claim in self.docket.judge(dict(state["failed"]), self.seed):
+            if claim is None:
+                text = f"{proposal.prediction.id} could not be tested: none of its arms ran."
+                emit({"event": "notice", "text": text})
                 continue
-            judgement = judged[prediction.id]
-            verdict = {"claim": f"c{number}", "prediction": prediction.id}
-            body = {**verdict, "judgement": judgement.model_dump(mode="json")}
-            self.ledger.append(f"verdict:{prediction.id}", "verdict", body)
-            told = {"verdict": judgement.verdict, "tier": judgement.tier, "statement": proposal.hypothesis.statement}
-            emit({"event": "judged", "claim": f"c{number}", **told})
-
-    def _arms(self, sealed: tuple[Proposal, ...]) -> dict[str, Measurement]:
-        """Measurements of sealed arms: those that the ledger confirms, under the very request that was sealed.
-
-        Never by the names that a planner gives its explorations.
-        """
-        confirmed = {entry.body["measurement"] for entry in self.ledger.entries("confirmed")}
-        found: dict[str, Measurement] = {}
-        for proposal in sealed:
-            for arm in arms_of(proposal.prediction):
-                experiment = _experiment(proposal.prediction, arm)
-                wanted = self.bench.id_of(experiment.tool, experiment.args, experiment.twin_seed)
-                if wanted in confirmed:
-                    found[experiment.key] = self._measurement(wanted)
-        return found
-
-    @property
-    def claims(self) -> tuple[JudgedClaim, ...]:
-        """Every sealed proposal with its verdict."""
-        verdicts = {entry.body["prediction"]: entry.body for entry in self.ledger.entries("verdict")}
-        return tuple(
-            JudgedClaim(
-                id=verdicts[proposal.prediction.id]["claim"],
-                proposal=proposal,
-                judgement=Judgement.model_validate(verdicts[proposal.prediction.id]["judgement"]),
-            )
-            for proposal in self.sealed
-            if proposal.prediction.id in verdicts
-        )
+            judged = claim.judgement
+            told = {"verdict": judged.verdict, "tier": judged.tier, "statement": proposal.hypothesis.statement}
+            emit({"event": "judged", "claim": claim.id, **told})
 
     def report(self, state: Mapping[str, Any], emit: Emit) -> str:
         """Write the report; returns its folder."""
@@ -277,21 +224,3 @@ class Desk:
             emit({"event": "notice", "text": f"The findings were not remembered: {error}"})
             return
         emit({"event": "remembered"})
-
-    def _measurement(self, measurement_id: str) -> Measurement:
-        kept = self.folder.kept(measurement_id)
-        assert kept is not None, f"{measurement_id} is in the state but not in the run's folder"
-        return kept
-
-
-def _experiment(prediction: Prediction, arm: Arm) -> Experiment:
-    is_twin, is_confirmation = arm in prediction.twin_arms, arm in prediction.arms
-    return Experiment(
-        key=arm_key(prediction, arm),
-        tool=arm.tool,
-        args=arm.args,
-        why=f"{prediction.id}, {arm.label}",
-        phase="confirm" if is_confirmation else "control",
-        twin_seed=TWIN_SEED if is_twin else None,
-        prediction=prediction.id,
-    )

@@ -30,7 +30,7 @@ def _next_token(m: Measurement) -> Sentence:
 def _patch(m: Measurement) -> Sentence:
     cells: list[dict[str, Any]] = m.result["cells"]
     best = max(range(len(cells)), key=lambda i: cells[i]["effect"])
-    place = f"{name(cells[best]['site'])} at {name(cells[best]['position'])}"
+    place = f"{name(cells[best]['site'])} at {_where(cells[best]['position'])}"
     if m.subject.reinit_seed is not None:
         # Its own gap is next to nothing, so an effect as a share of it would mislead.
         return say(
@@ -55,6 +55,15 @@ def _patch(m: Measurement) -> Sentence:
         f"at {place} (answers moved:",
         share(m.id, f"cells.{best}.moved") + ").",
     )
+
+
+def _where(position: str) -> str:
+    """A position of the patch tool in plain words."""
+    return {
+        "entity": "the swapped word",
+        "last": "the last token",
+        "differs": "the tokens that differ",
+    }.get(position, f"token {name(position)}")
 
 
 def _substitutions(m: Measurement) -> Sentence:

@@ -9,7 +9,8 @@ run's folder under the id of their request, and the ledger takes no entry twice.
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import Any, TypedDict
 
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
@@ -21,6 +22,7 @@ from langgraph.graph import END, START, StateGraph
 from ..tools import ToolError
 from .desk import Desk, Event
 from .planners.interface import Experiment
+from .runs import UnreadableFile
 
 RECURSION_LIMIT = 400  # turns of the loops; langgraph's own default would hide an endless planner for longer
 
@@ -92,10 +94,8 @@ def build_graph(desk: Desk) -> StateGraph[State]:
 def investigate(desk: Desk, question: str) -> Iterator[Event]:
     """Run an investigation, or go on with one that was stopped, yielding what happens as it happens."""
     config: Any = {"configurable": {"thread_id": "investigation"}, "recursion_limit": RECURSION_LIMIT}
-    with closing(sqlite3.connect(desk.folder.state, check_same_thread=False)) as connection:
-        # A run's folder may come from anywhere: a checkpoint holds plain values, and nothing else is ever made of it.
-        plain = JsonPlusSerializer(pickle_fallback=False, allowed_msgpack_modules=None)
-        graph = build_graph(desk).compile(checkpointer=SqliteSaver(connection, serde=plain))
+    with _checkpoints(desk.folder.state) as checkpoints:
+        graph = build_graph(desk).compile(checkpointer=checkpoints)
         begun = graph.get_state(config).created_at is not None
         # No input means: go on from the last checkpoint.
         fresh: State = {"question": question, "done": [], "failed": [], "waiting": [], "report": ""}
@@ -107,6 +107,19 @@ def investigate(desk: Desk, question: str) -> Iterator[Event]:
                 f"The planner asked for more than {RECURSION_LIMIT} experiments.",
                 mend="Ask a narrower question; what was measured is kept in the run's folder.",
             ) from error
+
+
+@contextmanager
+def _checkpoints(path: Path) -> Iterator[SqliteSaver]:
+    """The checkpoints in a file: plain values, as a run's folder may come from anywhere."""
+    serializer = JsonPlusSerializer(pickle_fallback=False, allowed_msgpack_modules=None)
+    with closing(sqlite3.connect(path, check_same_thread=False)) as connection:
+        saver = SqliteSaver(connection, serde=serializer)
+        try:
+            saver.setup()
+        except sqlite3.DatabaseError as error:
+            raise UnreadableFile(f"{path} holds no checkpoints ({error}). Restore it, or ask again.") from error
+        yield saver
 
 
 def _run(desk: Desk, state: State, experiment: Experiment) -> Update:

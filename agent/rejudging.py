@@ -6,7 +6,7 @@ from ..tools import Measurement, SubjectKey
 from ._evidence import Arm, Judgement, Prediction
 from ._samples import arm_key, arms_of, judge_all
 from .bench import request_id
-from .desk import TWIN_SEED
+from .docket import TWIN_SEED
 from .report.schema import Report
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def records_of(desk: "Desk", view: View) -> list[AnyRecord]:
     """Everything worth finding again."""
     records: list[AnyRecord] = []
-    for claim in desk.claims:
+    for claim in desk.docket.claims:
         records += [_claim(desk, view, claim), _hypothesis(desk, view, claim)]
     return records + [_card(desk, key, view) for key in view.results if view.results[key].tool == "describe_feature"]
 

@@ -7,7 +7,6 @@ RUN/state.sqlite        the graph's checkpoints
 RUN/report.{json,html,md}
 """
 
-import json
 import os
 import re
 import tempfile
@@ -15,7 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from ..tools import Frozen, Measurement
+from ..tools import Frozen, Measurement, digest
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
@@ -42,6 +41,10 @@ def write_whole(path: Path, text: str) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def _changed(path: Path) -> UnreadableFile:
+    return UnreadableFile(f"{path} is not as it was written. Restore it from a copy, or ask the question again.")
 
 
 class RunInfo(Frozen):
@@ -102,19 +105,50 @@ class RunFolder:
 
     @property
     def info(self) -> RunInfo:
-        """What the run was started with."""
-        return RunInfo.model_validate_json((self.path / "run.json").read_text(encoding="utf-8"))
+        """What the run was started with.
+
+        Raises:
+            UnreadableFile: its run.json was changed.
+        """
+        path = self.path / "run.json"
+        try:
+            return RunInfo.model_validate_json(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise _changed(path) from error
 
     def keep(self, measurement: Measurement) -> None:
         """Store a finished measurement."""
         write_whole(self._file(measurement.id), measurement.model_dump_json(indent=1))
 
     def kept(self, measurement_id: str) -> Measurement | None:
-        """A stored measurement; none where it has not finished."""
+        """A stored measurement; none where it has not finished.
+
+        Raises:
+            UnreadableFile: its file was changed after it was written.
+        """
         path = self._file(measurement_id)
         if not path.is_file():
             return None
-        return Measurement.model_validate(json.loads(path.read_text(encoding="utf-8")))
+        try:
+            found = Measurement.model_validate_json(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise _changed(path) from error
+        if found.id != measurement_id or found.digest != digest(found.result):
+            raise _changed(path)
+        return found
+
+    def measurement(self, measurement_id: str) -> Measurement:
+        """A measurement that has finished.
+
+        Raises:
+            UnreadableFile: its file is gone, or was changed.
+        """
+        found = self.kept(measurement_id)
+        if found is None:
+            raise UnreadableFile(
+                f"{self._file(measurement_id)} is missing, though the run's ledger has it. Restore it, or ask again."
+            )
+        return found
 
     def _file(self, measurement_id: str) -> Path:
         assert re.fullmatch(r"m-[0-9a-f]+", measurement_id), measurement_id

@@ -1,5 +1,6 @@
 """Instruments: each measures one thing on a subject and knows nothing of planners, memory or reports."""
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -23,12 +24,17 @@ from ._base import (
 )
 from ._tasks import Row, TaskFamily, Template
 
+# Before transformers is imported by anyone below: nothing here may call home.
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
 if TYPE_CHECKING:
     from ._dictionary import TRANSCODERS, Dictionary, LayerStats, Transcoder
     from ._dictionary_file import dictionary_of, save_dictionary
     from ._dictionary_quality import evaluate_transcoder, splices
     from ._dictionary_training import TranscoderRecipe, train_from_file, train_transcoders
     from ._hooks import Edit
+    from ._loading import usable_device
     from ._subject import REFERENCE_FOLDER, Subject, load_subject, reference_models
     from ._threads import one_thread
 
@@ -38,6 +44,7 @@ _NEEDS_TORCH = {
     "_dictionary_quality": ("evaluate_transcoder", "splices"),
     "_dictionary_training": ("TranscoderRecipe", "train_from_file", "train_transcoders"),
     "_hooks": ("Edit",),
+    "_loading": ("usable_device",),
     "_subject": ("REFERENCE_FOLDER", "Subject", "load_subject", "reference_models"),
     "_threads": ("one_thread",),
 }
@@ -88,4 +95,5 @@ __all__ = [
     "tool",
     "train_from_file",
     "train_transcoders",
+    "usable_device",
 ]

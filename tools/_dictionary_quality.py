@@ -14,7 +14,7 @@ from ._reader import Tokens
 from ._subject import Subject
 
 LARGEST_BATCH = 64  # texts per forward pass
-LARGEST_PASS = 4096  # tokens per forward pass: attention over more takes longer to lay out than to compute
+LARGEST_PASS = 2**19  # pairs of tokens per forward pass: laying out larger patterns takes longer than computing them
 
 
 def read_mlp(
@@ -97,6 +97,6 @@ def _batches(subject: Subject, texts: Sequence[str]) -> Iterator[Tokens]:
     for start in range(0, len(texts), LARGEST_BATCH):
         tokens = subject.tokenise(texts[start : start + LARGEST_BATCH])
         n_rows, n_pos = tokens.ids.shape
-        size = max(1, LARGEST_PASS // n_pos)
+        size = max(1, LARGEST_PASS // n_pos**2)
         for first in range(0, n_rows, size):
             yield tokens.take(slice(first, first + size))

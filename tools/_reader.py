@@ -128,6 +128,9 @@ class Reader:
             raise ToolError(
                 f"The model's vocabulary lacks {answer!r} after {prompt!r}.", mend="Ask for a word that it knows."
             )
+        unknown, _ = self._unknown
+        if unknown in pieces:
+            raise ToolError(f"The model's vocabulary lacks {answer!r}.", mend="Ask for a word that it knows.")
         parts = ", ".join(map(repr, self.token_strings(pieces)))
         raise ToolError(
             f"The tokenizer splits {answer!r} into {len(pieces)} tokens: {parts}.",

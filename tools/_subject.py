@@ -5,36 +5,25 @@ A subject is untrusted: weights come from safetensors alone, and no code of a mo
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, cast
-
-# Before transformers is imported: nothing here may call home.
-os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+from typing import Any
 
 import torch
-from huggingface_hub import try_to_load_from_cache
-from huggingface_hub.errors import HFValidationError
 from jaxtyping import Float
-from safetensors import SafetensorError
 from torch import Tensor
-from transformers import AutoModelForCausalLM, AutoTokenizer
-from transformers import logging as transformers_logging
+from transformers import AutoModelForCausalLM
 
 from ._architectures import Architecture, BlockWeights, Norm, adapter_for
 from ._base import SubjectKey, ToolError, canonical
 from ._hooks import Edit, hooked
+from ._loading import load_weights, usable_device
 from ._proof import prove
 from ._reader import Reader, Tokens
 from ._sites import Site, parse_site, refuse_read_only
 from ._tasks import TaskFamily, load_tasks, load_texts
-
-transformers_logging.set_verbosity_error()
-transformers_logging.disable_progress_bar()
 
 REFERENCE_FOLDER = Path(__file__).parent / "reference"
 LARGEST_LOGITS = 2**28  # of one pass: 1 GiB in single precision
@@ -246,54 +235,16 @@ def load_subject(
         download: whether a hub id may be fetched; without it only the local cache is read.
 
     Raises:
-        ToolError: unknown model, a device that is not there, no safetensors, an unsupported family, or parts that do not rebuild its logits.
+        ToolError: unknown model, a device that is not there, no safetensors, an unsupported family, or parts that do
+            not rebuild its logits.
     """
     folder = REFERENCE_FOLDER / name if name in reference_models() else Path(name)
-    device = _usable(device)
-    model, tokenizer = _loaded(name, str(folder) if folder.is_dir() else name, dtype, download)
+    device = usable_device(device)
+    mend = (
+        f"Reference models: {', '.join(reference_models())}. Or give the folder of a model (config.json, tokenizer and "
+        "safetensors), or a hub id, with `--download` where it was not fetched before."
+    )
+    model, tokenizer = load_weights(name, str(folder) if folder.is_dir() else name, dtype, download, mend)
     if device == "cpu" and model.num_parameters() < SMALL_MODEL_PARAMETERS:
         torch.set_num_threads(1)
     return Subject(model.to(device), tokenizer, name, folder if folder.is_dir() else None, reinit_seed=None)
-
-
-def _usable(device: str) -> str:
-    """The device, `auto` resolved."""
-    there = [name for name, backend in (("cuda", torch.cuda), ("mps", torch.backends.mps)) if backend.is_available()]
-    if device == "auto":
-        return "cuda" if "cuda" in there else "cpu"
-    if device.split(":")[0] not in ("cpu", *there):
-        raise ToolError(f"There is no device {device!r} here.", mend=f"Devices: {', '.join(['auto', 'cpu', *there])}.")
-    return device
-
-
-def _is_cached(hub_id: str) -> bool:
-    try:
-        return isinstance(try_to_load_from_cache(hub_id, "config.json"), str)
-    except HFValidationError:  # no name that a hub would have
-        return False
-
-
-def _loaded(name: str, source: str, dtype: torch.dtype, download: bool) -> tuple[Any, Any]:
-    """Model and tokenizer, complete."""
-    options = {"trust_remote_code": False, "local_files_only": not download}
-    mend = (
-        "Give a folder with config.json, tokenizer and safetensors, a cached hub id (or one to fetch, with "
-        f"`--download`), or one of: {', '.join(reference_models())}."
-    )
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(source, **options)
-        loaded = AutoModelForCausalLM.from_pretrained(
-            source, use_safetensors=True, attn_implementation="eager", dtype=dtype, output_loading_info=True, **options
-        )
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
-        if not Path(source).is_dir() and not download and not _is_cached(source):
-            raise ToolError(f"There is no model {name!r} here.", mend=mend) from error
-        problem = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ToolError(f"The model {name!r} cannot be loaded: {problem}", mend=mend) from error
-    model, report = cast(Any, loaded)
-    absent = sorted(report["missing_keys"])
-    if absent:  # Hugging Face draws them at random
-        raise ToolError(f"The weights of {name!r} lack {len(absent)} tensors, the first {absent[0]!r}.", mend=mend)
-    if not tokenizer.is_fast:  # only these say which characters a token stands for
-        raise ToolError(f"The tokenizer of {name!r} has no `tokenizer.json`.", mend=mend)
-    return model, tokenizer

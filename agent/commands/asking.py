@@ -2,23 +2,29 @@
 
 import csv
 import json
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter, ValidationError
 from rich.console import Console
-from rich.markup import escape
+from rich.text import Text
 
+from ...tools import ToolError
 from ..asking import Where, ask, desk_for, start_run
-from ..console import Watcher, print_answer
-from ..planners.interface import ContrastPair
-from ..planners.reading import read_question
+from ..console import TEXT, Watcher, hang
+from ..failing import Stopped
+from ..planners.interface import CannotRead, ContrastPair
+from ..planners.reading import FORMS, read_question
+from ..report._text import visible
 from ..runs import RunFolder, UnreadableFile
-from ..settings import Settings
+from ..settings import Settings, read_settings
 from .output import print_json
+from .vocabulary import with_known_words
 
 if TYPE_CHECKING:
+    from ...tools import Subject
     from ..report.schema import Report
 
 
@@ -26,34 +32,69 @@ def ask_command(
     settings: Settings, question: str, pairs: Path | None, resume: str, use_memory: bool, download: bool, as_json: bool
 ) -> "Report":
     """Start or go on with a run, show it, and print what it found; returns the report."""
-    from ...tools import load_subject
+    from ..answering import print_answer
     from ..report.schema import read_report
 
     where = Where(settings.home, settings.memory, use_memory)
-    if resume:
-        folder = RunFolder.open(settings.home, resume)
-        subject = load_subject(folder.info.model, device=folder.info.device, download=download)
-    else:
-        given = read_pairs(pairs) if pairs else ()
-        read_question(question, given)  # before the model is loaded
-        subject = load_subject(settings.model, device=settings.device, download=download)
-        folder = start_run(where, subject, question, settings.seed, settings.device, given)
-    console = Console(stderr=as_json, soft_wrap=not sys.stdout.isatty())
-    console.print(f"[bold]{escape(folder.info.question)}[/]  [dim]run {folder.name}[/]", highlight=False)
-    console.print(
-        f"[dim]model {escape(subject.key.model)}, fingerprint {subject.key.fingerprint[:12]}, "
-        f"{subject.shape.n_layers} layers, on {subject.device}[/]\n",
-        highlight=False,
+    subject, folder = (
+        _resumed(settings, resume, download) if resume else _begun(settings, where, question, pairs, download)
     )
-    with desk_for(where, subject, folder) as desk, Watcher(console) as watcher:
-        ask(desk, watcher.see)
+    try:
+        console = Console(stderr=as_json, soft_wrap=not (sys.stderr if as_json else sys.stdout).isatty())
+        _print_head(console, subject, folder)
+        with desk_for(where, subject, folder) as desk, Watcher(console) as watcher:
+            ask(desk, watcher.see)
+    except KeyboardInterrupt:
+        way = _command("ask --resume", settings, folder)
+        raise Stopped(f"Nothing measured is lost; to go on with this run: {way}") from None
     report = read_report(folder.path / "report.json")
     paths = {kind: str(folder.path / f"report.{kind}") for kind in ("json", "html", "md")}
     if as_json:
         print_json(summary(report, paths))
     else:
-        print_answer(console, report, paths)
+        print_answer(console, report, paths, _command("verify", settings, folder))
     return report
+
+
+def _resumed(settings: Settings, resume: str, download: bool) -> "tuple[Subject, RunFolder]":
+    folder = RunFolder.open(settings.home, resume)
+    from ...tools import load_subject
+
+    return load_subject(folder.info.model, folder.info.device, download=download), folder
+
+
+def _begun(
+    settings: Settings, where: Where, question: str, pairs: Path | None, download: bool
+) -> "tuple[Subject, RunFolder]":
+    """The model and a new run's folder; a question that cannot be read is refused before the model is loaded."""
+    if not question.strip():
+        listed = "\n".join(f"  {form}" for form in FORMS)
+        raise CannotRead("No question was given.", mend=f'Usage: vesalius ask "QUESTION". Forms of question:\n{listed}')
+    given = read_pairs(pairs) if pairs else ()
+    task = read_question(question, given)
+    from ...tools import load_subject
+
+    subject = load_subject(settings.model, settings.device, download=download)
+    try:
+        return subject, start_run(where, subject, question, settings.seed, settings.device, given)
+    except ToolError as error:
+        raise with_known_words(error, task.prompt, subject.tasks) from error
+
+
+def _print_head(console: Console, subject: "Subject", folder: RunFolder) -> None:
+    hang(console, Text(visible(folder.info.question), style="bold"), 0, TEXT)
+    about = f"model {visible(subject.key.model)}, fingerprint {subject.key.fingerprint[:12]}, "
+    hang(console, Text(f"{about}{subject.shape.n_layers} layers, on {subject.device}", style="dim"), 0, TEXT)
+    console.print(Text(f"run {folder.name}\n", style="dim"), soft_wrap=True)
+
+
+def _command(command: str, settings: Settings, folder: RunFolder) -> str:
+    """A command about this run, as it can be pasted: `last` names the newest run."""
+    name = folder.name if (settings.home / "runs" / folder.name).is_dir() else str(folder.path)
+    if name == folder.name and RunFolder.open(settings.home, "last").name == name:
+        name = "last"
+    home = [] if settings.home == read_settings().home else ["--home", str(settings.home)]
+    return shlex.join(["vesalius", *command.split(), name, *home])
 
 
 def summary(report: "Report", paths: dict[str, str]) -> dict[str, Any]:

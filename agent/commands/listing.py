@@ -1,9 +1,12 @@
 """`vesalius models` and `vesalius tools`."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...tools import load_tools
-from .output import print_json, print_table
+from .output import print_json, print_line, print_table
+
+if TYPE_CHECKING:
+    from ...tools import TaskFamily
 
 
 def models_command(as_json: bool) -> None:
@@ -11,8 +14,10 @@ def models_command(as_json: bool) -> None:
     from ...tools import REFERENCE_FOLDER, load_subject, reference_models
 
     rows: list[dict[str, Any]] = []
+    examples: dict[str, list[str]] = {}
     for name in reference_models():
         subject = load_subject(name)
+        examples[name] = [_example(family) for family in subject.tasks]
         rows.append(
             {
                 "name": name,
@@ -27,9 +32,18 @@ def models_command(as_json: bool) -> None:
     if as_json:
         print_json({"models": rows})
         return
-    headings = ("model", "layers", "d_model", "words", "trained on", "card")
-    keys = ("name", "layers", "d_model", "vocabulary", "tasks", "card")
-    print_table(headings, [[", ".join(r[k]) if k == "tasks" else r[k] for k in keys] for r in rows])
+    for row in rows:
+        print_line(f"{row['name']}: {row['layers']} layers, d_model {row['d_model']}, {row['vocabulary']} words")
+        print_line(f"  card: {row['card']}")
+        print_line("  trained on, with an example each:")
+        for task, example in zip(row["tasks"], examples[row["name"]], strict=True):
+            print_line(f"    {task:<14} {example}")
+
+
+def _example(family: "TaskFamily") -> str:
+    """A prompt of the family with its answer, from a row that was trained on."""
+    row = next(row for row in family.rows if row.split == "train")
+    return f"'{family.templates[0].fill(row.slots)}' → '{row.slots[family.answer]}'"
 
 
 def tools_command(as_json: bool) -> None:

@@ -1,8 +1,22 @@
 """`vesalius memory search`."""
 
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.text import Text
+
 from ..asking import Where
+from ..console import TEXT, VERDICT_STYLE, hang
+from ..report._text import cut, visible
 from ..settings import Settings
-from .output import print_json, print_table
+from .output import print_json
+
+if TYPE_CHECKING:
+    from ...memory import Hit
+
+EACH_TWICE = 2  # a claim and its hypothesis say the same
 
 
 def search_command(settings: Settings, text: str, kind: str | None, limit: int, as_json: bool) -> None:
@@ -14,8 +28,9 @@ def search_command(settings: Settings, text: str, kind: str | None, limit: int, 
         raise ToolError(f"There is no collection `{kind}`.", mend=f"Collections: {', '.join(KINDS)}.")
     opener = Where(settings.home, settings.memory).opener()
     assert opener is not None
+    wanted = limit if as_json else EACH_TWICE * limit
     with opener() as memory:
-        hits = memory.search(text, kind=kind, limit=limit)  # pyright: ignore[reportArgumentType]  # checked above
+        hits = memory.search(text, kind=kind, limit=wanted)  # pyright: ignore[reportArgumentType]  # checked above
     if as_json:
         print_json(
             {"hits": [{"similarity": h.similarity, "id": h.id, **h.record.model_dump(mode="json")} for h in hits]}
@@ -24,17 +39,35 @@ def search_command(settings: Settings, text: str, kind: str | None, limit: int, 
     if not hits:
         print("Nothing is remembered yet; `vesalius ask` fills the memory.")
         return
-    print_table(
-        ("near", "kind", "tier", "model", "run", "what"),
-        [
-            (
-                f"{h.similarity:.2f}",
-                h.record.kind,
-                h.record.tier,
-                h.record.subject.model,
-                h.record.run,
-                h.record.wording,
-            )
-            for h in hits
-        ],
-    )
+    console = Console(soft_wrap=not sys.stdout.isatty())
+    for hit in findings(hits)[:limit]:
+        _print(console, hit)
+
+
+def findings(hits: "Sequence[Hit]") -> "list[Hit]":
+    """Each finding once, nearest first: of a claim and the hypothesis it came from, the claim, which says more."""
+    claimed = {_finding(hit) for hit in hits if hit.record.kind == "claims"}
+    return [hit for hit in hits if hit.record.kind != "hypotheses" or _finding(hit) not in claimed]
+
+
+def _finding(hit: "Hit") -> tuple[str, str]:
+    return hit.record.run, _said(hit)
+
+
+def _said(hit: "Hit") -> str:
+    record = hit.record
+    if record.kind == "claims":
+        return record.text
+    return record.statement if record.kind == "hypotheses" else f"Feature {record.feature} fires most at {record.name}."
+
+
+def _print(console: Console, hit: "Hit") -> None:
+    """What was found, how near and how sure, and by which run."""
+    record = hit.record
+    verdict = "" if record.kind == "feature_cards" else record.verdict
+    line = Text(f"{hit.similarity:.2f}  ", style="cyan")
+    line.append(f"{verdict}, {record.tier}" if verdict else record.tier, style=VERDICT_STYLE.get(verdict, "default"))
+    line.append(f"  {record.kind.replace('_', ' ')}, model {visible(record.subject.model)}", style="dim")
+    hang(console, line, 0, 2 * TEXT)
+    hang(console, Text(cut(_said(hit))), 2 * TEXT, 2 * TEXT)
+    console.print(Text(" " * 2 * TEXT + f"run {visible(record.run)}", style="dim"), soft_wrap=True)

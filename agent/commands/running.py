@@ -5,12 +5,13 @@ import sys
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from typing import Any, NoReturn
 
-from pydantic.fields import FieldInfo
 from pydantic_core import to_jsonable_python
 
 from ...tools import Tool, ToolError, get_tool, load_tools
 from ..settings import Settings
+from .examples import example_of, may_hold
 from .output import print_json
+from .progress import shown
 
 
 class _Parser(ArgumentParser):
@@ -33,18 +34,16 @@ def run_command(settings: Settings, name: str, arguments: list[str]) -> None:
     }
     if given.args:
         raw = {**_object(given.args), **raw}
-    args = tool.parse(raw)  # before the model is loaded
+    try:
+        args = tool.parse(raw)  # before the model is loaded
+    except ToolError as error:
+        mend = f"{error.mend} `vesalius run {name} --help` shows what each is."
+        raise ToolError(error.message, mend=mend) from error
     from ...tools import load_subject
 
-    subject = load_subject(given.model, device=given.device)
-
-    def progress(done: int, total: int, what: str) -> None:
-        if sys.stderr.isatty():
-            sys.stderr.write(f"\r{done}/{total} {what}\x1b[K")
-
-    measurement = tool.measure(subject, args, progress)
-    if sys.stderr.isatty():
-        sys.stderr.write("\r\x1b[K")
+    subject = load_subject(given.model, given.device)
+    with shown(name) as progress:
+        measurement = tool.measure(subject, args, progress)
     print_json(measurement.model_dump(mode="json"))
 
 
@@ -53,7 +52,7 @@ def _parser(tool: Tool[Any, Any], settings: Settings) -> ArgumentParser:
         prog=f"vesalius run {tool.name}",
         description=tool.description,
         formatter_class=RawDescriptionHelpFormatter,
-        epilog="Lists and objects are given as JSON. The measurement is printed as JSON.",
+        epilog=_epilog(tool),
     )
     parser.add_argument("--model", default=settings.model, help="reference name, folder, or hub id")
     parser.add_argument("--device", default=settings.device, help="auto, cpu, cuda or mps")
@@ -70,8 +69,16 @@ def _parser(tool: Tool[Any, Any], settings: Settings) -> ArgumentParser:
     return parser
 
 
-def _shown(info: FieldInfo) -> str:
-    return json.dumps(to_jsonable_python(info.get_default(call_default_factory=True)))
+def _epilog(tool: Tool[Any, Any]) -> str:
+    """The shape of every argument that is a list or an object, and what its objects may hold beside."""
+    shapes: list[str] = []
+    for field in tool.args_model.model_fields:
+        if shape := example_of(tool.args_model, field):
+            shapes.append(f"  --{field.replace('_', '-')} '{shape}'")
+            if optional := may_hold(tool.args_model, field):
+                shapes.append(f"      also, where wanted: {', '.join(optional)}")
+    listed = "\n".join(["Lists and objects are given as JSON of this shape:", *shapes, ""]) if shapes else ""
+    return f"{listed}The measurement is printed as JSON."
 
 
 def _value(text: str) -> Any:

@@ -2,10 +2,8 @@
 
 from pathlib import Path
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-from .output import print_json, print_table
+from .output import print_json, print_line, print_table
+from .progress import shown
 
 COLUMNS = ("layer", "variance_unexplained", "l0", "dead", "loss_recovered", "n_tokens")
 
@@ -14,18 +12,11 @@ def train_command(
     model: str, texts: Path, out: Path | None, features: int, active: int, steps: int, seed: int, as_json: bool
 ) -> None:
     """Train, say how good each layer is, and where the file lies."""
-    from ...tools import load_subject
-    from ...tools._dictionary_training import TranscoderRecipe, train_from_file
+    from ...tools import TranscoderRecipe, load_subject, train_from_file
 
     subject = load_subject(model)
     recipe = TranscoderRecipe(n_features=features, k=active, steps=steps, seed=seed)
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"))
-    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("training", total=None)
-
-        def progress(done: int, total: int, what: str) -> None:
-            bar.update(task, completed=done, total=total, description=what)
-
+    with shown("training") as progress:
         dictionary, path = train_from_file(subject, texts, out, recipe, progress)
     if as_json:
         stats = [one.model_dump(mode="json") for one in dictionary.stats]
@@ -34,7 +25,7 @@ def train_command(
         )
         return
     print_table(COLUMNS, [[_cell(getattr(one, column)) for column in COLUMNS] for one in dictionary.stats])
-    print(f"Written to {path}")
+    print_line(f"Written to {path}")
 
 
 def _cell(value: float | int) -> str:

@@ -5,13 +5,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from ..console import hang
+from ..report._text import visible
 from ..report.schema import Report, read_report
 from ..runs import RunFolder
 from ..settings import Settings
 from .output import print_json
+from .progress import shown
 
 if TYPE_CHECKING:
     from ...tools import Subject
@@ -22,24 +24,19 @@ SHOWN = 10  # drifts or failures
 
 def verify_command(settings: Settings, run: str, download: bool, as_json: bool) -> int:
     """Measure again, print what came of it; returns the exit status."""
-    from ...tools import load_subject
+    from ...tools import load_subject, usable_device
     from ..asking import Where
     from ..rebuilding import record_drifts
     from ..rejudging import rejudged
     from ..report.verify import exit_status, verify
 
     report, folder = _report(settings, run)
+    usable_device(settings.device)  # otherwise every measurement would fail in the words of its device
 
     def load(name: str) -> "Subject":
-        return load_subject(name, device=settings.device, download=download)
+        return load_subject(name, settings.device, download=download)
 
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"))
-    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("measuring again", total=len(report.measurements))
-
-        def progress(done: int, total: int, what: str) -> None:
-            bar.update(task, completed=done, total=total, description=what)
-
+    with shown("measuring again") as progress:
         found = verify(report, load, progress, lambda again: rejudged(report, again))
     if folder is not None and not found.not_reproducible:
         where = Where(settings.home, use_memory=False)
@@ -64,20 +61,22 @@ def _report(settings: Settings, run: str) -> tuple[Report, RunFolder | None]:
 
 def _print(report: Report, found: "Verification", record_checked: bool) -> None:
     console = Console(soft_wrap=not sys.stdout.isatty())
-    console.print(f"[bold]{report.run}[/]: measurements: {found.measurements}, claims: {len(report.claims)}")
-    drifted = {drift.id for drift in found.drifted}
-    console.print(
-        f"  reproduced        {len(found.reproduced)} (measurements to the last bit: {found.bit_identical}; "
-        f"tolerance {found.relative_tolerance:g} of a value, {found.absolute_tolerance:g} near nothing)"
-    )
-    console.print(f"  drifted           {len(drifted)}", style="red" if drifted else "")
-    for drift in found.drifted[:SHOWN]:
-        console.print(Text(f"    {drift.id} {drift.path}: was {drift.was}, is {drift.now}"))
-    failures = found.not_reproducible
-    console.print(f"  not reproducible  {len(failures)}", style="yellow" if failures else "")
-    for failure in failures[:SHOWN]:
-        console.print(Text(f"    {failure.id}: {failure.reason}"))
-    if record_checked:
-        console.print("  the report was also built again from ledger and measurements, and compared")
-    else:
-        console.print("  a report alone: ledger, wording and pages were not checked; give the run to check them")
+    drifted, failures = {drift.id for drift in found.drifted}, found.not_reproducible
+    lines = [
+        Text(f"{visible(report.run)}: measurements: {found.measurements}, claims: {len(report.claims)}", style="bold"),
+        Text(
+            f"  reproduced        {len(found.reproduced)} (measurements to the last bit: {found.bit_identical}; "
+            f"tolerance {found.relative_tolerance:g} of a value, {found.absolute_tolerance:g} near nothing)"
+        ),
+        Text(f"  drifted           {len(drifted)}", style="red" if drifted else ""),
+        *(Text(f"    {visible(f'{d.id} {d.path}: was {d.was}, is {d.now}')}") for d in found.drifted[:SHOWN]),
+        Text(f"  not reproducible  {len(failures)}", style="yellow" if failures else ""),
+        *(Text(f"    {visible(f'{failure.id}: {failure.reason}')}") for failure in failures[:SHOWN]),
+        Text(
+            "  the report was also built again from ledger and measurements, and compared"
+            if record_checked
+            else "  a report alone: ledger, wording and pages were not checked; give the run to check them"
+        ),
+    ]
+    for line in lines:
+        hang(console, line, 0, 6)

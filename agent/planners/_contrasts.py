@@ -39,7 +39,7 @@ class WordSwap:
                 clean = clean[:start] + new + clean[start + len(word) :]
                 place += len(new) - len(word) if start < self.start else 0
             # Contexts that share an edit are not independent: the first one names the cluster.
-            name = f"{edits[0]['word']}→{edits[0]['replacement']}" if edits else AS_ASKED
+            name = "{word}→{replacement} at {start}".format(**edits[0]) if edits else AS_ASKED
             for replacement in self.replacements:
                 corrupted = clean[:place] + replacement + clean[place + len(self.word) :]
                 pair = ContrastPair(clean=clean, corrupted=corrupted, answer=self.answer, foil=self.foil, cluster=name)

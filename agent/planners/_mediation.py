@@ -17,8 +17,6 @@ from .interface import Experiment, Proposal, SubjectCard, View
 CARRIES = 0.5  # share of the gap, and of answers, from which a site is said to carry the answer
 WORTH_A_TEST = 0.15  # share of the gap from which a single component is worth a prediction
 GONE = 0.05  # share of the gap below which a class mean does nothing: the judge's own smallest effect
-RANDOM_DRAWS = 20
-TWIN = "re-initialised"
 
 
 def stream_sites(card: SubjectCard) -> tuple[str, ...]:
@@ -88,13 +86,12 @@ class Draft:
         statement: str,
         refuted_if: str,
         arms: Sequence[tuple[str, Sequence[Any], Sequence[Any]]],
-        expected: float,
         alternatives: Sequence[str],
         direction: str = "positive",
     ) -> None:
         self.pool, self.kind, self.site, self.position = pool, kind, site, position
         self.statement, self.refuted_if, self.alternatives = statement, refuted_if, tuple(alternatives)
-        self.arms, self.expected, self.direction = [arm for arm in arms if arm[1]], expected, direction
+        self.arms, self.direction = [arm for arm in arms if arm[1]], direction
 
     def numbered(self, number: int) -> Proposal:
         """The proposal under its number in this investigation."""
@@ -105,36 +102,31 @@ class Draft:
             alternatives=self.alternatives,
             refuted_if=self.refuted_if,
         )
-        first = self.arms[0]
-        shuffled = self._arm("shuffled labels", first, random_draws=0, shuffle_labels=True) if first[2] else None
         prediction = Prediction(
             id=f"p{number}",
             hypothesis=hypothesis.id,
             kind=self.kind,  # pyright: ignore[reportArgumentType]
             direction=self.direction,  # pyright: ignore[reportArgumentType]
-            expected=self.expected if self.direction == "positive" else None,
-            arms=tuple(self._arm(arm[0], arm, random_draws=RANDOM_DRAWS) for arm in self.arms),
-            twin_arms=tuple(self._arm(f"{TWIN}, {arm[0]}", arm, random_draws=0) for arm in self.arms),
-            shuffled_arm=shuffled if self.kind == "variable" else None,
+            arms=tuple(self._arm(*arm) for arm in self.arms),
             chance=1 / max(2, self.pool.classes) if self.pool.classes else 0.5,
             holds_out_entities=self.pool.holds_out_entities,
             holds_out_template=self.pool.holds_out_template,
         )
         return Proposal(hypothesis=hypothesis, prediction=prediction)
 
-    def _arm(self, label: str, arm: tuple[str, Sequence[Any], Sequence[Any]], **more: Any) -> Arm:
-        family, pairs, reference = arm
-        args: dict[str, Any] = {"pairs": list(pairs), "sites": [self.site], "positions": [self.position], **more}
+    def _arm(self, family: str, pairs: Sequence[Any], reference: Sequence[Any]) -> Arm:
+        args: dict[str, Any] = {"pairs": list(pairs), "sites": [self.site], "positions": [self.position]}
         if reference:
             args |= {"value": "class_mean", "reference": list(reference)}
-        return Arm(label=label, counterfactual_family=family, tool="patch", args=args)
+        return Arm(label=family, counterfactual_family=family, tool="patch", args=args)
 
 
 def _variable(pool: Pool, view: View) -> Iterator[Draft]:
     """The mediator stands at the entity's token from one site to another, and neither before nor after."""
-    sites = stream_sites(view.card)
+    # After the last block nothing reads the entity's token any more: that it does nothing there says nothing.
+    sites = stream_sites(view.card)[:-1]
     cells = Cells(view.results.get("variable")).at("entity", sites)
-    holding = [i for i, (_, cell) in enumerate(cells) if cell["moved"] >= CARRIES]
+    holding = [i for i, (_, cell) in enumerate(cells) if moves(cell)]
     if not holding:
         return
     first, last = holding[0], holding[-1]
@@ -144,7 +136,7 @@ def _variable(pool: Pool, view: View) -> Iterator[Draft]:
         (f"class means of prompts that ask the {pool.mediator}", held_out, pool.reference_one_hop),
     ]
     for i in dict.fromkeys((first, last)):
-        site, cell = cells[i]
+        site = cells[i][0]
         yield Draft(
             pool,
             "variable",
@@ -155,17 +147,16 @@ def _variable(pool: Pool, view: View) -> Iterator[Draft]:
             f"{pool.mediator}'s {pool.answer}.",
             "the exchange moves no more than the region of no interest, or shuffled labels do as well",
             arms,
-            cell["effect"],
             (
                 f"the {pool.answer} is read straight off the {pool.entity}, with no {pool.mediator} in between",
                 f"the site carries the {pool.entity} itself, not its {pool.mediator}",
             ),
         )
-    # After the last block nothing reads the entity's token any more: that it does nothing there says nothing.
-    beside = [i for i in (first - 1, last + 1) if 0 <= i < len(cells) - 1]
+    beside = [i for i in (first - 1, last + 1) if 0 <= i < len(cells)]
     outside = [i for i in beside if abs(cells[i][1]["effect"]) <= GONE]
+    one_hop_works = any(moves(cell) for _, cell in Cells(view.results.get("variable one-hop")).at("entity", sites))
     for i in outside:
-        site, cell = cells[i]
+        site = cells[i][0]
         when = "does not yet hold" if i < first else "no longer passes on"
         yield Draft(
             pool,
@@ -174,8 +165,7 @@ def _variable(pool: Pool, view: View) -> Iterator[Draft]:
             "entity",
             f"At {pool.place}, `{site}` {when} the {pool.mediator}: the same exchange does nothing there.",
             "the exchange moves the answer by more than the region of no interest",
-            arms,
-            cell["effect"],
+            arms if one_hop_works else arms[:1],
             (f"the {pool.mediator} is there in a form that class means do not show",),
             direction="none",
         )
@@ -188,16 +178,21 @@ def _carriers(pool: Pool, view: View) -> Iterator[Draft]:
         return  # one token holds entity and answer: the whole stream carries it from the first site to the last
     # The first and the last site are left out: there the patch is the other prompt, or the answer, by construction.
     here = cells.at(pool.entity_position, sites[1:-1]) if pool.entity_position else []
-    carrying = [(site, cell) for site, cell in here if _carries(cell)]
+    carrying = [site for site, cell in here if _carries(cell)]
     if carrying and pool.entity_position:
-        yield _patched(pool, *carrying[-1], pool.entity_position, CARRIED)
-    arrived = [(site, cell) for site, cell in cells.at("last", sites[1:-1]) if _carries(cell)]
+        yield _patched(pool, carrying[-1], pool.entity_position, CARRIED)
+    arrived = [site for site, cell in cells.at("last", sites[1:-1]) if _carries(cell)]
     if arrived:
-        yield _patched(pool, *arrived[0], "last", CARRIED)
+        yield _patched(pool, arrived[0], "last", CARRIED)
+
+
+def moves(cell: dict[str, Any]) -> bool:
+    """Whether a place was seen to turn most answers."""
+    return cell["moved"] >= CARRIES
 
 
 def _carries(cell: dict[str, Any]) -> bool:
-    return min(cell["effect"], cell["moved"]) >= CARRIES
+    return moves(cell) and cell["effect"] >= CARRIES
 
 
 def _components(pool: Pool, view: View) -> Iterator[Draft]:
@@ -209,7 +204,7 @@ def _components(pool: Pool, view: View) -> Iterator[Draft]:
     for cells, position, kinds in wanted:
         best = cells.best(position, kinds)
         if best is not None and best[1]["effect"] >= WORTH_A_TEST:
-            yield _patched(pool, *best, position, PART)
+            yield _patched(pool, best[0], position, PART)
 
 
 CARRIED = (
@@ -224,7 +219,7 @@ PART = (
 )
 
 
-def _patched(pool: Pool, site: str, cell: dict[str, Any], position: str, wording: tuple[str, str]) -> Draft:
+def _patched(pool: Pool, site: str, position: str, wording: tuple[str, str]) -> Draft:
     """A prediction about one place, by two kinds of counterfactual."""
     split = pool.confirmation
     at_entity = position == pool.entity_position
@@ -240,6 +235,5 @@ def _patched(pool: Pool, site: str, cell: dict[str, Any], position: str, wording
         wording[0].format(place=place, site=site, answer=pool.answer),
         "the patch moves no more than the region of no interest",
         [("values from the swapped prompt", split.swap, ()), (*second, ())],
-        cell["effect"],
         (wording[1],),
     )

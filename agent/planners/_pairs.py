@@ -234,7 +234,11 @@ def pool_from_pairs(
             if (pair.cluster in seen_clusters) is discovery
             and (not splits_replacements or (new in seen_replacements) is discovery)
         ]
-        return Split(swap=tuple(map(_forward, mine)), other=tuple(map(_reverse, mine)))
+        swap = tuple(map(_forward, dict.fromkeys(mine)))
+        told = {(pair["base"], pair["corrupted"]) for pair in swap}
+        # A file may hold a pair in both directions: its other way round is no second kind of counterfactual then.
+        other = tuple(p for p in map(_reverse, dict.fromkeys(mine)) if (p["base"], p["corrupted"]) not in told)
+        return Split(swap=swap, other=other)
 
     return Pool(
         entity="prompt",

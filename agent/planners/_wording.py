@@ -6,9 +6,8 @@ Every figure is a reference that the report fills in; a digit typed here would b
 from collections.abc import Iterator, Sequence
 
 from .._samples import arm_key
-from ..headlines import headline
 from ..report.schema import Sentence
-from . import _feature_question, _mediation
+from . import _described, _mediation
 from ._pairs import MAJORITY, Pool
 from ._plain import name, number, say, share
 from .interface import JudgedClaim, View, Words
@@ -70,14 +69,12 @@ class Wording:
         yield self._premise()
         if self.premise_holds is False:
             return
-        described = self.view.results.get(_feature_question.KEY)
-        if described:
-            yield headline(described)
-            if _feature_question.name_of(self.view) is None:
-                yield say("Its strongest contexts share no one token, so it stays unnamed and nothing was tested.")
         found = Found(self.claims)
+        if self.view.task.kind == "feature":
+            yield from _described.answer(self.view, tested=bool(self.claims))
         if not found.any:
-            yield say("No claim about the mechanism is supported by the evidence gathered here.")
+            if self.view.task.kind != "feature" or self.claims:
+                yield say("No claim about the mechanism is supported by the evidence gathered here.")
             return
         if found.variable:
             yield self._variable(found)
@@ -181,11 +178,19 @@ class Wording:
             "That tells that it can, not how: prompting sees neither where the answer is worked out nor what lies "
             "between.",
         )
+        chosen = self.view.results.get("pairs")
+        if chosen is not None:
+            yield say(
+                "But these prompts had been chosen: of those tried, the model answered",
+                share(chosen.id, "accuracy"),
+                "as expected, and pairs with another answer were left out before anything was held out. So the share "
+                "above says nothing of how often it is right.",
+            )
 
     def _not_found(self) -> Iterator[Sentence]:
-        for claim in self.claims:
-            if claim.judgement.verdict != "supported":
-                yield say(f"{claim.judgement.verdict.capitalize()}:", claim.proposal.hypothesis.statement)
+        if open_claims := [c for c in self.claims if c.judgement.verdict != "supported"]:
+            named = _listed([f"{name(claim.id)} ({claim.judgement.verdict})" for claim in open_claims])
+            yield say(f"Tested and not supported: {named}; each claim says why.")
         asked = self.view.results.get("held-out")
         if asked is not None and asked.result["accuracy"] < MAJORITY:
             yield say(

@@ -1,7 +1,8 @@
 """What a planner is: it reads a question, proposes experiments and predictions, and words the answer.
 
-It never measures and never judges. A planner sees a `View` and returns values; the investigation runs them, seals
-them and judges them, so a planner that is wrong, or lies, can waste time but cannot make a claim come true.
+It never measures and never judges. A planner sees a `View` and returns values; the investigation runs them, adds the
+controls (`sealing.py`), seals them and judges them. A planner that is wrong, or lies, can waste time and word a claim
+badly, but it chooses neither what could contradict the claim nor the verdict.
 """
 
 from collections.abc import Mapping

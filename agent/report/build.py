@@ -7,10 +7,12 @@ from datetime import datetime
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+from ...tools import Measurement
 from .._samples import arm_key, arms_of, units_looked_at
 from ..headlines import headline
 from ..planners._plain import name, say
 from ..planners.interface import JudgedClaim, View, Words
+from ..tempered import tempered
 from .schema import (
     Analysis,
     Claim,
@@ -20,6 +22,7 @@ from .schema import (
     Report,
     ReportedSubject,
     ReusedFinding,
+    Sentence,
 )
 
 if TYPE_CHECKING:
@@ -30,8 +33,9 @@ ENVIRONMENT = ("vesalius", "torch", "transformers", "tokenizers", "numpy", "scip
 
 def build_report(desk: "Desk", view: View) -> Report:
     """The report of one investigation."""
-    words = desk.planner.word(view, desk.claims)
-    logged = _logged(desk)
+    claims = desk.docket.claims
+    words = tempered(desk.planner.word(view, claims), claims)
+    logged, measured = _logged(desk), desk.docket.arms_measured
     return Report(
         run=desk.folder.name,
         question=view.task.question,
@@ -48,7 +52,7 @@ def build_report(desk: "Desk", view: View) -> Report:
         environment=_environment(),
         premise=Premise(holds=words.premise_holds, sentence=words.premise),
         answer=words.answer,
-        claims=tuple(_claim(desk, view, claim, words) for claim in desk.claims),
+        claims=tuple(_claim(desk, measured, claim, words) for claim in claims),
         measurements=_records(logged, view),
         tried=tuple(_analysis(step, entry, view) for step, entry in enumerate(logged, start=1)),
         coverage=_coverage(desk, view, logged),
@@ -57,7 +61,7 @@ def build_report(desk: "Desk", view: View) -> Report:
             ReusedFinding(text=hit.text, run=hit.run, record=hit.record, similarity=hit.similarity)
             for hit in view.recalled
         ),
-        not_found=words.not_found,
+        not_found=(*words.not_found, *map(_refusal, desk.docket.refused)),
         ledger_digest=desk.ledger.digest,
         graph=view.results["graph"].id if "graph" in view.results else None,
     )
@@ -78,9 +82,9 @@ def _records(logged: list[dict[str, Any]], view: View) -> tuple[MeasurementRecor
     return tuple(first.values())
 
 
-def _claim(desk: "Desk", view: View, claim: JudgedClaim, words: Words) -> Claim:
+def _claim(desk: "Desk", measured: dict[str, Measurement], claim: JudgedClaim, words: Words) -> Claim:
     prediction = claim.proposal.prediction
-    ran = [view.results.get(arm_key(prediction, arm)) for arm in arms_of(prediction)]
+    ran = [measured.get(arm_key(prediction, arm)) for arm in arms_of(prediction)]
     sealed = desk.ledger.find(f"sealed:{prediction.id}")
     assert sealed is not None, f"{prediction.id} was judged but never sealed"
     return Claim(
@@ -92,6 +96,10 @@ def _claim(desk: "Desk", view: View, claim: JudgedClaim, words: Words) -> Claim:
         measurements=tuple(m.id for m in ran if m is not None),
         sealed=sealed.hash,
     )
+
+
+def _refusal(refused: tuple[str, str]) -> Sentence:
+    return say("Proposed and refused:", name(refused[0]) + ".", name(refused[1]))
 
 
 def _analysis(step: int, entry: dict[str, Any], view: View) -> Analysis:
@@ -123,7 +131,7 @@ def _coverage(desk: "Desk", view: View, logged: list[dict[str, Any]]) -> Coverag
     return Coverage(
         examined=dict(sorted(examined.items())),
         not_examined=tuple(blind),
-        units_looked_at=len(units_looked_at(explored)) + len(desk.sealed),
+        units_looked_at=len(units_looked_at(explored)) + len(desk.docket.sealed),
     )
 
 

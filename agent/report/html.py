@@ -15,9 +15,9 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from ._evidence_words import OUTCOMES, PHASES, TIERS, VERDICTS
 from ._text import cut, visible
 from .figures import Lookup, render_html
+from .legend import OUTCOMES, PHASES, TIERS, VERDICTS, words_of_report
 from .plots import claim_plot
 from .schema import Claim, MeasurementRecord, Report
 from .views import view
@@ -48,6 +48,7 @@ def render_report_html(report: Report) -> str:
             view=lambda record: _shown(record, report.graph),
             graph_view=view,
             arguments=_arguments,
+            words=words_of_report(report),
             tiers=TIERS,
             verdicts=VERDICTS,
             outcomes=OUTCOMES,

@@ -1,9 +1,10 @@
 """The report in short, for a pull request: answer, claims with their gates that did not pass, what was not found."""
 
-from ._evidence_words import OUTCOMES, VERDICTS
 from ._sentence import Sentence
 from ._text import markdown_block, markdown_code, markdown_text
+from .effects import effect_cell
 from .figures import Lookup, render_markdown
+from .legend import OUTCOMES, VERDICTS, words_of
 from .schema import Claim, Report
 
 
@@ -25,7 +26,16 @@ def render_report_markdown(report: Report) -> str:
         f"{markdown_code(report.ledger_digest[:16])}.",
         f"Measure every number again:\n\n{markdown_block(f'vesalius verify {report.run}')}",
     ]
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join([*parts, *_words(parts)]) + "\n"
+
+
+def _words(parts: list[str]) -> list[str]:
+    """The words that the summary used, with what they mean."""
+    words = words_of("\n".join(parts))
+    return [
+        "## What the words mean",
+        "\n".join(f"- {markdown_code(w.name)}: {markdown_text(w.meaning)}" for w in words),
+    ]
 
 
 def _claims(report: Report, lookup: Lookup) -> list[str]:
@@ -33,14 +43,23 @@ def _claims(report: Report, lookup: Lookup) -> list[str]:
         return ["No prediction was sealed, so nothing is claimed."]
     rows = [_row(claim, lookup) for claim in report.claims]
     details = [line for claim in report.claims for line in _unpassed(claim)]
-    table = "| claim | verdict | tier | |\n| --- | --- | --- | --- |\n" + "\n".join(rows)
+    head = "| claim | verdict | tier | effect (interval) | what it says | measurements |"
+    table = "\n".join([head, "| --- | --- | --- | --- | --- | --- |", *rows])
     return ["## Claims", table, *(["\n".join(details)] if details else [])]
 
 
 def _row(claim: Claim, lookup: Lookup) -> str:
     judged = claim.judgement
     sentence = _cell(render_markdown(claim.sentence, lookup))
-    return f"| {claim.id} | {VERDICTS[judged.verdict][0]} {judged.verdict} | {judged.tier} | {sentence} |"
+    cells = (
+        claim.id,
+        f"{VERDICTS[judged.verdict][0]} {judged.verdict}",
+        judged.tier,
+        effect_cell(claim, lookup),
+        sentence,
+        ", ".join(claim.measurements),
+    )
+    return f"| {' | '.join(cells)} |"
 
 
 def _cell(markdown: str) -> str:

@@ -1,19 +1,23 @@
 """The pictures of a report: effects beside their controls, heat maps over places, curves over layers and strengths."""
 
 import re
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from markupsafe import Markup
 
 from ._svg import WIDTH, Scale, element, label, picture, shortened, x_axis, y_axis
+from ._text import visible
 from .schema import Claim, MeasurementRecord
 
 ROW = 46  # height of a row of dots
 HEAT_STEPS = 10  # classes of the style sheet from no effect to a full one
 CELL = (46, 26)
 SERIES = 6  # lines that the style sheet tells apart
-LONGEST_LABEL = 46
+LONGEST_LABEL = 46  # characters of a row's name in one line
+MOST_LINES = 3
+LINE = 14  # height of a further line of a row's name
 
 
 class DotRow(NamedTuple):
@@ -31,18 +35,25 @@ def effects_plot(rows: Sequence[DotRow], smallest: float | int, title: str) -> M
     """Rows of effects over one axis, with the region of no interest shaded."""
     everything = [v for row in rows for v in (*row.values, row.low, row.high, row.mean) if v is not None]
     scale = Scale(everything, 8, WIDTH - 8, include=(0.0, 1.0))
-    bottom = 6 + ROW * len(rows)
+    named = [_wrapped(row.label) for row in rows]
+    tops = [6 + ROW * i + LINE * sum(len(lines) - 1 for lines in named[:i]) for i in range(len(rows) + 1)]
+    bottom = tops[-1]
     left, right = scale(-smallest), scale(smallest)
     parts = [element("rect", class_="no-interest", x=left, y=4, width=right - left, height=bottom - 4)]
     parts += x_axis(scale, 4, bottom, "effect (share of the gap; shaded: too small to matter)")
-    for i, row in enumerate(rows):
-        parts += _dots(row, scale, 6 + ROW * i)
+    for row, lines, top in zip(rows, named, tops, strict=False):
+        parts += _dots(row, lines, scale, top)
     return picture(title, WIDTH, bottom + 34, parts)
 
 
-def _dots(row: DotRow, scale: Scale, top: float | int) -> list[Markup]:
-    middle = top + 30
-    parts = [label(shortened(row.label, LONGEST_LABEL), 8, top + 12, "label halo")]
+def _wrapped(text: str) -> list[str]:
+    """A row's name in as many lines as it needs, up to three."""
+    return textwrap.wrap(visible(text), LONGEST_LABEL, max_lines=MOST_LINES, placeholder="…") or [""]
+
+
+def _dots(row: DotRow, lines: list[str], scale: Scale, top: float | int) -> list[Markup]:
+    middle = top + 30 + LINE * (len(lines) - 1)
+    parts = [label(line, 8, top + 12 + LINE * i, "label halo") for i, line in enumerate(lines)]
     for i, value in enumerate(row.values):
         spread = ((i * 7) % 5 - 2) * 2.4 if len(row.values) > 1 else 0  # dots on one spot would hide each other
         parts.append(element("circle", class_=f"dot {row.kind}", cx=scale(value), cy=middle + spread, r=2.6))

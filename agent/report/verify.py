@@ -29,7 +29,7 @@ from .schema import Claim, Report
 
 RELATIVE, ABSOLUTE = 1e-3, 1e-5
 ABSENT = "absent"
-REPRODUCED, DRIFTED, NOT_REPRODUCIBLE = 0, 1, 2
+REPRODUCED, DRIFTED, NOT_REPRODUCIBLE = 0, 1, 4  # exit statuses; 2 is a command that failed
 
 Load = Callable[[str], Subject]
 Rejudge = Callable[[dict[str, Measurement]], dict[str, Judgement]]
@@ -64,7 +64,7 @@ class Verification(Frozen):
 
 
 def exit_status(verification: Verification) -> int:
-    """0: all reproduced; 1: something drifted; 2: nothing drifted, but something could not be measured again."""
+    """0: all reproduced; 1: something drifted; 4: nothing drifted, but something could not be measured again."""
     if verification.drifted:
         return DRIFTED
     return NOT_REPRODUCIBLE if verification.not_reproducible else REPRODUCED

@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 from finished_runs import DALLAS
+from vesalius.agent.planners.interface import ContrastPair
+from vesalius.agent.planners.reading import FORMS
+from vesalius.tools import REFERENCE_FOLDER
 
 
 def start(*arguments: str, home: Path) -> subprocess.Popen[str]:
@@ -70,9 +73,12 @@ def test_the_memory_finds_what_was_claimed(asked):
     ("arguments", "message"),
     [
         (("ask", "Is it warm in there?"), "Why does the model answer"),
+        (("ask", " "), "No question was given. Usage: vesalius ask"),
+        (("ask",), "What does feature LAYER/FEATURE stand for?"),
         (("ask", "Where is agreement computed?"), "--pairs"),
         (("ask", DALLAS.replace("Austin", "Mordor")), "vocabulary lacks 'Mordor'"),
-        (("ask", DALLAS, "--model", "nowhere"), "cannot be loaded"),
+        (("ask", DALLAS.replace("Dallas", "Provo")), "as city Dallas"),
+        (("ask", DALLAS, "--model", "nowhere"), "Reference models: atlas."),
         (("ask", "--resume", "nothing"), "There is no run"),
         (("verify", "nothing"), "There is no run"),
         (("run", "divination"), "Tools: attribution_graph"),
@@ -84,7 +90,7 @@ def test_the_memory_finds_what_was_claimed(asked):
 def test_what_cannot_be_done_is_one_sentence_with_the_mend_and_no_traceback(arguments, message, tmp_path):
     status, _, err = run(*arguments, home=tmp_path)
     assert status == 2
-    assert message in err or "It takes" in err
+    assert message in err
     assert "Traceback" not in err
 
 
@@ -117,6 +123,22 @@ def test_stopping_by_keyboard_says_how_to_go_on(tmp_path):
     assert "Traceback" not in err
 
 
+def test_help_documents_questions_pairs_and_statuses(tmp_path):
+    _, out, _ = run("ask", "--help", home=tmp_path)
+    for form in FORMS:
+        assert form.split("  ")[0] in out
+    for field in ContrastPair.model_fields:
+        assert f"\n    {field} " in out
+    assert "3    the premise does not hold" in out
+    assert "4    nothing drifted" in run("verify", "--help", home=tmp_path)[1]
+
+
+def test_a_models_card_is_named_whole_at_any_width(tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    _, out, _ = run("models", home=tmp_path)
+    assert str(REFERENCE_FOLDER / "atlas" / "README.md") in out.split()
+
+
 def test_every_command_answers_help(tmp_path):
     for command in ("ask", "verify", "models", "tools", "eval", "doctor", "memory", "dictionary"):
         status, out, _ = run(command, "--help", home=tmp_path)
@@ -128,6 +150,7 @@ def test_a_tools_help_lists_its_arguments(tmp_path):
     status, out, _ = run("run", "patch", "--help", home=tmp_path)
     assert status == 0
     assert "--random-draws" in out
+    assert """--pairs '[{"base": "…", "corrupted": "…", "answer": "…", "foil": "…"}]'""" in out
 
 
 def test_doctor_says_what_is_there(tmp_path):

@@ -197,6 +197,29 @@ def test_where_takes_contrast_pairs(atlas, tmp_path):
     assert {c.judgement.tier for c in report.claims} <= {"observed", "causal", "controlled"}
 
 
+def test_a_feature_that_has_a_name_is_tested_on_prompts_of_other_wordings(atlas, tmp_path):
+    done = finish(Where(tmp_path, use_memory=False), atlas, "What does feature 0/88 stand for?")
+    (claim,) = done.report.claims
+    assert "`ticket`" in claim.sentence.text
+    assert (claim.judgement.verdict, claim.judgement.tier) == ("supported", "controlled")
+    assert claim.prediction.expected > 0.5
+    contrasts = [r for r in done.report.measurements if r.measurement.tool == "feature_contrast"]
+    explored, confirmed = (
+        {pair["base"] for r in contrasts if r.phase == phase for pair in r.measurement.args["pairs"]}
+        for phase in ("explore", "confirm")
+    )
+    assert explored
+    assert confirmed
+    assert not explored & confirmed
+    assert done.report.coverage.units_looked_at == 2
+
+
+def test_a_feature_without_one_name_is_left_unnamed_and_nothing_is_claimed(atlas, tmp_path):
+    report = finish(Where(tmp_path, use_memory=False), atlas, "What does feature 0/5 stand for?").report
+    assert not report.claims
+    assert any("unnamed" in sentence.text for sentence in report.answer)
+
+
 def test_an_unknown_run_is_answered_with_those_there_are(dallas, home):
     with pytest.raises(UnknownRun, match=dallas.folder.name):
         RunFolder.open(home, "nonsense")

@@ -1,13 +1,16 @@
-"""A planner can waste time, but it cannot make a claim come true."""
+"""A planner can waste time, but it chooses neither what could contradict a claim nor the verdict."""
+
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from finished_runs import DALLAS
 from pydantic import ValidationError
-from vesalius.agent._evidence import Arm, Hypothesis, Prediction
+from vesalius.agent._evidence import SMALLEST_EFFECT, Arm, Hypothesis, Prediction
 from vesalius.agent.asking import Where, start_run
 from vesalius.agent.desk import Desk
 from vesalius.agent.investigation import investigate
-from vesalius.agent.ledger import Ledger, LedgerError
+from vesalius.agent.ledger import Ledger
 from vesalius.agent.planners._pairs import pool_from_task
 from vesalius.agent.planners.interface import Experiment, Proposal, Words
 from vesalius.agent.planners.protocol import ProtocolPlanner
@@ -22,6 +25,8 @@ class Liar(ProtocolPlanner):
     def __init__(self, site: str, position: str, explores: Experiment | None = None, confirms_on: str = "confirmation"):
         super().__init__(0)
         self.site, self.position, self.explores, self.confirms_on = site, position, explores, confirms_on
+        self.promises: dict[str, Any] = {"chance": 0.1, "direction": "positive"}
+        self.args: dict[str, Any] = {}
 
     def next_experiment(self, view):
         if self.explores and self.explores.key not in view.results:
@@ -34,20 +39,16 @@ class Liar(ProtocolPlanner):
                 label=family,
                 counterfactual_family=family,
                 tool="patch",
-                args={"pairs": list(pairs), "sites": [self.site], "positions": [self.position], "random_draws": 20},
+                args={"pairs": list(pairs), "sites": [self.site], "positions": [self.position], **self.args},
             )
             for family, pairs in self.families(view).items()
         ]
-        twins = [arm.model_copy(update={"label": f"twin, {arm.label}"}) for arm in arms]
         hypothesis = Hypothesis(id="h1", statement="I know it.", kind="mediation", alternatives=(), refuted_if="never")
         prediction = Prediction(
             id="p1",
             hypothesis="h1",
-            direction="positive",
-            expected=1.0,
             arms=tuple(arms),
-            twin_arms=tuple(twins),
-            chance=0.1,
+            **self.promises,
             holds_out_entities=True,
             holds_out_template=True,
         )
@@ -70,6 +71,13 @@ class Liar(ProtocolPlanner):
         )
 
 
+class Seen:
+    """As much of a view as it takes to make pairs."""
+
+    def __init__(self, subject):
+        self.card = SimpleNamespace(tasks=subject.tasks)
+
+
 def report_of(liar, atlas, tmp_path):
     folder = start_run(Where(tmp_path, use_memory=False), atlas, DALLAS, seed=0, device="cpu")
     with Ledger(folder.ledger) as ledger:
@@ -77,8 +85,13 @@ def report_of(liar, atlas, tmp_path):
     return read_report(folder.path / "report.json")
 
 
+def refusal(report, why: str) -> bool:
+    """Whether nothing was claimed, and the report says why."""
+    return not report.claims and any("Proposed and refused" in s.text and why in s.text for s in report.not_found)
+
+
 @pytest.mark.parametrize(
-    ("site", "position"), [("resid_post.3", "entity"), ("mlp_out.1", "last"), ("head.0.1", "last")]
+    ("site", "position"), [("resid_post.2", "entity"), ("mlp_out.1", "last"), ("head.0.1", "last")]
 )
 def test_claiming_a_place_that_does_nothing_is_not_supported(site, position, atlas, tmp_path):
     (claim,) = report_of(Liar(site, position), atlas, tmp_path).claims
@@ -86,8 +99,13 @@ def test_claiming_a_place_that_does_nothing_is_not_supported(site, position, atl
 
 
 def test_the_same_liar_is_believed_where_the_evidence_is(atlas, tmp_path):
-    (claim,) = report_of(Liar("resid_post.1", "entity"), atlas, tmp_path).claims
+    family = next(f for f in atlas.tasks if f.name == "two_hop")
+    discovery = pool_from_task(atlas.tasks, family, family.templates[0], 0).discovery
+    args = {"pairs": list(discovery.swap), "sites": ["resid_post.1"], "positions": ["entity"]}
+    look = Experiment(key="look", tool="patch", args=args, why="to see it first")
+    (claim,) = report_of(Liar("resid_post.1", "entity", explores=look), atlas, tmp_path).claims
     assert claim.judgement.verdict == "supported"
+    assert claim.prediction.expected == pytest.approx(1, abs=0.1)
 
 
 def test_what_was_explored_cannot_confirm(atlas, tmp_path):
@@ -95,8 +113,8 @@ def test_what_was_explored_cannot_confirm(atlas, tmp_path):
     split = pool_from_task(atlas.tasks, family, family.templates[0], 0).confirmation
     args = {"pairs": list(split.swap), "sites": ["resid_post.1"], "positions": ["entity"], "random_draws": 20}
     peek = Experiment(key="peek", tool="patch", args=args, why="to know the outcome beforehand")
-    with pytest.raises(LedgerError, match="not sealed before it is measured"):
-        report_of(Liar("resid_post.1", "entity", explores=peek), atlas, tmp_path)
+    report = report_of(Liar("resid_post.1", "entity", explores=peek), atlas, tmp_path)
+    assert refusal(report, "measured already")
 
 
 def test_a_figure_that_nothing_measured_cannot_be_said():
@@ -122,3 +140,111 @@ def test_a_tool_that_does_not_exist_is_told_to_the_planner_and_reported(atlas, t
 
     report = report_of(Confused("resid_post.1", "entity"), atlas, tmp_path)
     assert any("divination" in step.tool and step.measurement is None for step in report.tried)
+
+
+def test_the_controls_are_those_of_code_whatever_the_planner_leaves_out(atlas, tmp_path):
+    liar = Liar("resid_post.1", "entity")
+    liar.promises |= {"smallest_effect": 0.9, "expected": 0.001, "chance": 0.0}
+    liar.args = {"random_draws": 0}
+    (claim,) = report_of(liar, atlas, tmp_path).claims
+    sealed = claim.prediction
+    assert [arm.args for arm in sealed.twin_arms] == [arm.args | {"random_draws": 0} for arm in sealed.arms]
+    assert all(arm.args["random_draws"] == 20 for arm in sealed.arms)
+    assert (sealed.smallest_effect, sealed.expected) == (SMALLEST_EFFECT, None)
+    assert sealed.chance > 0
+    assert claim.judgement.tier == "controlled"  # nothing was explored, so nothing is replicated
+
+
+def test_class_means_are_tried_with_shuffled_labels_whatever_the_claim_is_called(atlas, tmp_path):
+    family = next(f for f in atlas.tasks if f.name == "two_hop")
+    pool = pool_from_task(atlas.tasks, family, family.templates[0], 0)
+    liar = Liar("resid_post.1", "entity")
+    liar.args = {"value": "class_mean", "reference": list(pool.reference)}
+    liar.families = lambda view: {"swap": pool.confirmation.swap}
+    (claim,) = report_of(liar, atlas, tmp_path).claims
+    assert claim.prediction.shuffled_arm.args["shuffle_labels"]
+    assert "shuffled_labels" in {gate.name for gate in claim.judgement.gates}
+
+
+@pytest.mark.parametrize(
+    ("site", "position", "changes", "why"),
+    [
+        ("resid_post.3", "last", {}, "the answer itself"),
+        ("blocks.3.hook_resid_post", "last", {}, "the answer itself"),
+        ("resid_pre.0", "entity", {}, "that prompt itself"),
+        ("resid_post.1", "entity", {"sites": ["head.0.1", "resid_post.1"]}, "more than one place"),
+        ("resid_post.1", "entity", {"value": "zero"}, "a control's values"),
+        ("resid_post.9", "entity", {}, "out of range"),
+        ("resid_post.1", "entity", {"positions": []}, "cannot run"),
+    ],
+)
+def test_a_place_that_means_nothing_is_refused_and_the_report_says_so(site, position, changes, why, atlas, tmp_path):
+    liar = Liar(site, position)
+    liar.args = changes
+    assert refusal(report_of(liar, atlas, tmp_path), why)
+
+
+def test_one_family_under_two_names_is_refused(atlas, tmp_path):
+    liar = Liar("resid_post.1", "entity")
+    swap = liar.families(Seen(atlas))["swap"]
+    liar.families = lambda view: {
+        "one": swap,
+        "two": [{**pair, "base": pair["base"].replace(" ", "  ")} for pair in swap],
+    }
+    assert refusal(report_of(liar, atlas, tmp_path), "so they are one")
+
+
+def test_a_pair_that_puts_a_value_in_its_own_place_is_refused(atlas, tmp_path):
+    liar = Liar("resid_post.1", "entity")
+    swap = liar.families(Seen(atlas))["swap"]
+    liar.families = lambda view: {"idle": [{**pair, "source": pair["base"] + " "} for pair in swap]}
+    liar.promises |= {"direction": "none"}
+    assert refusal(report_of(liar, atlas, tmp_path), "the same value")
+
+
+def test_that_nothing_happens_is_no_claim_where_the_values_were_never_seen_to_do_anything(atlas, tmp_path):
+    liar = Liar("mlp_out.2", "entity")
+    liar.promises |= {"direction": "none"}
+    assert refusal(report_of(liar, atlas, tmp_path), "nowhere did the values")
+
+
+def test_two_predictions_of_one_name_are_not_confused(atlas, tmp_path):
+    class Twice(Liar):
+        def propose(self, view):
+            self.site = "resid_post.1"
+            (one,) = super().propose(view)
+            self.site = "head.0.1"
+            (other,) = super().propose(view)
+            return (one, other)
+
+    report = report_of(Twice("", "entity"), atlas, tmp_path)
+    assert [claim.prediction.arms[0].args["sites"] for claim in report.claims] == [["resid_post.1"]]
+    assert any("already" in sentence.text for sentence in report.not_found)
+
+
+def test_one_prompt_under_many_names_is_one_cluster(atlas, tmp_path):
+    liar = Liar("resid_post.1", "entity")
+    first = liar.families(Seen(atlas))["swap"][0]
+    liar.families = lambda view: {"swap": [{**first, "cluster": f"entity {i}"} for i in range(30)]}
+    (claim,) = report_of(liar, atlas, tmp_path).claims
+    assert claim.judgement.n_clusters == 1
+    assert claim.judgement.verdict == "inconclusive"
+
+
+def test_words_in_which_prompts_differ_are_entities_where_none_are_named(atlas, tmp_path):
+    liar = Liar("resid_post.1", "differs")
+    pairs = [{k: v for k, v in p.items() if "entity" not in k} for p in liar.families(Seen(atlas))["swap"]]
+    explored = [{**p, "base": f"the {p['base']}", "corrupted": f"the {p['corrupted']}"} for p in pairs]
+    args = {"pairs": explored, "sites": ["head.0.1"], "positions": ["last"]}
+    liar.explores = Experiment(key="peek", tool="patch", args=args, why="the same cities")
+    liar.families = lambda view: {"swap": pairs}
+    (claim,) = report_of(liar, atlas, tmp_path).claims
+    assert not claim.prediction.holds_out_entities
+    assert claim.prediction.holds_out_template
+
+
+def test_words_stronger_than_the_evidence_are_left_out(atlas, tmp_path):
+    report = report_of(Liar("mlp_out.1", "last"), atlas, tmp_path)
+    said = " ".join(sentence.text for sentence in report.answer)
+    assert "It is proven" not in said
+    assert "does not bear the words `proven`" in said

@@ -246,16 +246,3 @@ def test_real_models_prove_themselves(external, name):
 
 def test_all_families_of_the_design_are_covered():
     assert {"gpt2", "llama", "mistral", "qwen2", "qwen3", "gpt_neox"} <= set(FAMILIES)
-
-
-@pytest.mark.parametrize("device", ["cuda", "abacus"])
-def test_a_device_that_is_not_there_is_refused_with_those_that_are(device, monkeypatch):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(ToolError, match=rf"no device '{device}' here\. Devices: auto, cpu"):
-        load_subject("atlas", device=device)
-
-
-@pytest.mark.parametrize("name", ["nowhere", "nobody/nothing", "../../x"])
-def test_an_unknown_name_is_refused_in_our_own_words(name):
-    with pytest.raises(ToolError, match=r"There is no model .* here\. Give a folder .* or one of: atlas"):
-        load_subject(name)

@@ -70,9 +70,10 @@ def test_hostile_text_is_shown_and_is_no_markup(attacked):
 
 
 def test_hostile_text_makes_no_element_that_plain_text_does_not_make(gpt2, make_report):
+    attack = "</code></p></article><script>x</script><img src=x><!-- `q` \"'&"
+    plain = re.sub(r"[^\w\s`]", "x", attack)  # as long, with the same spaces, since labels of pictures wrap
     tags = [
-        [tag for tag, _ in Page(render_report_html(make_report(gpt2, words))).elements]
-        for words in ("plain `q`", "</code></p></article><script>x</script><img src=x><!-- `q` \"'&")
+        [tag for tag, _ in Page(render_report_html(make_report(gpt2, words))).elements] for words in (plain, attack)
     ]
     assert tags[0] == tags[1]
 
@@ -117,6 +118,24 @@ def test_cytoscape_is_in_the_page_only_with_a_graph(report, hostile):
     assert CYTOSCAPE not in render_report_html(report)
     assert CYTOSCAPE in render_report_html(hostile)
     assert (HERE / "assets/cytoscape/LICENSE").is_file()
+
+
+def test_backticks_are_shown_as_code_in_steps_and_recalled_findings(gpt2, make_report):
+    html = render_report_html(make_report(gpt2, "pushing at `resid_post.1` turns it"))
+    shown = 'pushing at <code dir="auto">resid_post.1</code> turns it'
+    for start in ('<td dir="auto">', '<q dir="auto">', '<span dir="auto">'):
+        assert f"{start}{shown}" in html
+
+
+def test_a_graph_has_a_key_for_every_kind_of_node(attacked, page):
+    kinds = {
+        kind
+        for _, a in attacked.elements
+        for kind in (a.get("class") or "").split()
+        if "key" in (a.get("class") or "").split()
+    }
+    assert kinds == {"key", "feature", "error", "token", "logit", "pos", "neg"}
+    assert not any("graph-legend" in (a.get("class") or "") for _, a in page.elements)
 
 
 def test_every_link_has_its_target_and_no_id_comes_twice(attacked, page):

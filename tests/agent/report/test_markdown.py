@@ -52,6 +52,8 @@ def test_the_claims_table_has_one_row_per_claim(report):
 
 def test_it_names_answer_verdict_failed_gates_and_the_way_to_verify(report):
     markdown = render_report_markdown(report)
-    for part in ("| c1 | ✓ supported | controlled |", "gate `twin` fail: The twin moved 0.2.", "vesalius verify a-run"):
+    claim = report.claims[0]
+    row = f"| c1 | ✓ supported | controlled | 0.98 (0.91 to 1.05) | {{}} | {', '.join(claim.measurements)} |"
+    for part in (*row.split("{}"), "gate `twin` fail: The twin moved 0.2.", "vesalius verify a-run"):
         assert part in markdown
-    assert len(markdown) < 3000
+    assert len(markdown) < 4000

@@ -37,6 +37,15 @@ def test_every_pair_and_every_random_draw_is_a_dot():
     assert svg.count('class="dot random"') == 20
 
 
+def test_a_long_name_of_a_row_is_wrapped_and_not_cut():
+    name = "re-initialised, class means of prompts that ask the state of a city"
+    svg = str(effects_plot([DotRow(name, "twin", (0.1,)), DotRow("after", "mean", (), mean=0.2)], 0.05, "t"))
+    labels = re.findall(r'<text class="label halo"[^>]*y="([\d.]+)"[^>]*>([^<]*)</text>', svg)
+    assert " ".join(text for _, text in labels[:2]) == name
+    heights = [float(y) for y, _ in labels]
+    assert heights == sorted(set(heights)), "no name stands on another"
+
+
 def test_a_claims_picture_has_its_pairs_its_random_draws_and_its_twin(report):
     svg = str(claim_plot(report.claims[0], {r.measurement.id: r for r in report.measurements}))
     assert (svg.count("dot confirm"), svg.count("dot random"), svg.count("dot twin")) == (6, 20, 6)

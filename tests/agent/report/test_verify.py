@@ -79,7 +79,7 @@ def test_other_weights_are_not_reproducible(report):
     assert len(found.not_reproducible) == 4
     assert "other weights than were measured" in found.not_reproducible[0].reason
     assert found.reproduced == ()
-    assert exit_status(found) == 2
+    assert exit_status(found) == 4
 
 
 def test_a_model_that_cannot_be_loaded_is_not_reproducible(report):
@@ -134,7 +134,7 @@ def test_a_tool_that_is_gone_is_not_reproducible(wobbly, load):
     found = verify(wobbly, load)
     assert "There is no tool `wobble`" in found.not_reproducible[0].reason
     assert len(found.reproduced) == 4
-    assert exit_status(found) == 2
+    assert exit_status(found) == 4
 
 
 def test_verdicts_are_judged_again(report, load, make_judgement):

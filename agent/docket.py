@@ -1,0 +1,125 @@
+"""The predictions of one investigation: sealed, then tested by exactly the measurements that were sealed, then judged.
+
+All of it is read from the ledger, so a resumed run, and a report that is built again, see what the first run saw.
+"""
+
+from collections.abc import Iterator, Mapping
+
+from ..tools import Measurement, ToolError
+from ._evidence import Arm, Judgement, Prediction
+from ._samples import arm_key, arms_of, judge_all
+from .bench import Bench
+from .ledger import Ledger
+from .planners.interface import Experiment, JudgedClaim, Proposal, View
+from .runs import RunFolder
+from .sealing import sealable
+
+TWIN_SEED = 1  # of the re-initialised model that controls are measured on
+
+
+class Docket:
+    """What is sealed in a ledger, and what came of it."""
+
+    def __init__(self, ledger: Ledger, bench: Bench, folder: RunFolder) -> None:
+        self.ledger, self.bench, self.folder = ledger, bench, folder
+
+    def seal(self, proposed: Proposal, view: View) -> list[str]:
+        """Write a prediction into the ledger, with its controls; returns the keys of what it takes to test it.
+
+        Raises:
+            ToolError: it could test nothing, was tested already, or another prediction has its name.
+        """
+        proposal = sealable(proposed, tuple(view.results.values()), view.card)
+        prediction = proposal.prediction
+        if any(other.prediction.id == prediction.id and other != proposal for other in self.sealed):
+            raise ToolError(f"There is a prediction {prediction.id} already.", mend="Give it another name.")
+        experiments = [_experiment(prediction, arm) for arm in arms_of(prediction)]
+        due = [self.bench.id_of(e.tool, e.args, e.twin_seed) for e in experiments]
+        if {entry.body["measurement"] for entry in self.ledger.entries("measurement")} & set(due):
+            raise ToolError(f"What would test {prediction.id} was measured already.", mend="Test it on other prompts.")
+        body = {
+            "prediction": prediction.id,
+            "measurements": due,
+            "proposal": proposal.model_dump(mode="json"),
+        }
+        self.ledger.append(f"sealed:{prediction.id}", "sealed", body)
+        return [e.key for e in experiments]
+
+    def refuse(self, number: int, proposed: Proposal, reason: str) -> None:
+        """Note that a proposal was not sealed, and why."""
+        body = {"refused": proposed.hypothesis.statement, "reason": reason}
+        self.ledger.append(f"refused:{number}", "note", body)
+
+    @property
+    def sealed(self) -> tuple[Proposal, ...]:
+        """Every sealed proposal, in order."""
+        return tuple(Proposal.model_validate(entry.body["proposal"]) for entry in self.ledger.entries("sealed"))
+
+    @property
+    def refused(self) -> tuple[tuple[str, str], ...]:
+        """What the planner proposed and code would not seal, each with the reason."""
+        notes = [entry.body for entry in self.ledger.entries("note") if "refused" in entry.body]
+        return tuple((body["refused"], body["reason"]) for body in notes)
+
+    @property
+    def experiments(self) -> Iterator[Experiment]:
+        """Everything that the sealed predictions need to have measured."""
+        for proposal in self.sealed:
+            for arm in arms_of(proposal.prediction):
+                yield _experiment(proposal.prediction, arm)
+
+    @property
+    def arms_measured(self) -> dict[str, Measurement]:
+        """Measurements of sealed arms: those that the ledger confirms, under the very request that was sealed.
+
+        Never by the names that a planner gives its explorations.
+        """
+        confirmed = {entry.body["measurement"] for entry in self.ledger.entries("confirmed")}
+        ids = {e.key: self.bench.id_of(e.tool, e.args, e.twin_seed) for e in self.experiments}
+        return {key: self.folder.measurement(wanted) for key, wanted in ids.items() if wanted in confirmed}
+
+    def judge(self, failed: Mapping[str, str], seed: int) -> Iterator[tuple[Proposal, JudgedClaim | None]]:
+        """Judge every sealed prediction and write the verdicts down; no claim where none of its arms ran."""
+        sealed = self.sealed
+        looked_at = dict.fromkeys(entry.body["measurement"] for entry in self.ledger.entries("measurement"))
+        explored = [self.folder.measurement(i) for i in looked_at]
+        predictions = [proposal.prediction for proposal in sealed]
+        judged = judge_all(predictions, self.arms_measured, failed, explored, seed)
+        for number, proposal in enumerate(sealed, start=1):
+            prediction = proposal.prediction
+            if prediction.id not in judged:
+                self.ledger.append(f"untested:{prediction.id}", "note", {"prediction": prediction.id})
+                yield proposal, None
+                continue
+            claim = JudgedClaim(id=f"c{number}", proposal=proposal, judgement=judged[prediction.id])
+            verdict = {"claim": claim.id, "prediction": prediction.id}
+            body = {**verdict, "judgement": claim.judgement.model_dump(mode="json")}
+            self.ledger.append(f"verdict:{prediction.id}", "verdict", body)
+            yield proposal, claim
+
+    @property
+    def claims(self) -> tuple[JudgedClaim, ...]:
+        """Every sealed proposal with its verdict."""
+        verdicts = {entry.body["prediction"]: entry.body for entry in self.ledger.entries("verdict")}
+        return tuple(
+            JudgedClaim(
+                id=verdicts[proposal.prediction.id]["claim"],
+                proposal=proposal,
+                judgement=Judgement.model_validate(verdicts[proposal.prediction.id]["judgement"]),
+            )
+            for proposal in self.sealed
+            if proposal.prediction.id in verdicts
+        )
+
+
+def _experiment(prediction: Prediction, arm: Arm) -> Experiment:
+    is_twin, is_confirmation = arm in prediction.twin_arms, arm in prediction.arms
+    return Experiment(
+        key=arm_key(prediction, arm),
+        tool=arm.tool,
+        args=arm.args,
+        why=f"{prediction.id}, {arm.label}",
+        phase="confirm" if is_confirmation else "control",
+        twin_seed=TWIN_SEED if is_twin else None,
+        prediction=prediction.id,
+    )

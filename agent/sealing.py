@@ -1,0 +1,167 @@
+"""What becomes of a planner's proposal before the ledger seals it: code adds the controls, sets the bars, and refuses
+what could not mean anything.
+
+A planner chooses a hypothesis, a place and prompts. The controls that could contradict it are not its to choose, nor
+the effect that counts as small, nor what exploration is said to have shown. Not all can be checked: whether the words
+of a hypothesis say what its arms test is for a reader to see, so reports show the arms beside the words.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from ..tools import Measurement, ToolError, canonical, get_tool
+from ..tools._sites import parse_site
+from ._evidence import MOST_CHANCE, SMALLEST_EFFECT, Arm, Prediction
+from .holdout import as_far_as_true, plain
+from .planners.interface import Proposal, SubjectCard
+
+RANDOM_DRAWS = 20  # per arm, where its instrument draws any
+MOVES = 0.5  # share of answers: the least that shows that a kind of value moves them at all
+CONFIRMING = {"cells", "no_op_change", "gap", "clean_correct"}  # what an instrument's result has if it can confirm
+TWIN, SHUFFLED = "re-initialised", "shuffled labels"
+
+
+def sealable(proposal: Proposal, explored: Sequence[Measurement], card: SubjectCard) -> Proposal:
+    """The proposal with every control that is due, and with no promise that exploration does not bear out.
+
+    Args:
+        proposal: as the planner made it.
+        explored: everything measured so far.
+        card: the subject.
+
+    Raises:
+        ToolError: its arms cannot test what they are there to test; says why.
+    """
+    prediction = proposal.prediction
+    if prediction.hypothesis != proposal.hypothesis.id or prediction.kind != proposal.hypothesis.kind:
+        raise _unfit(prediction, "it is about another hypothesis than the one it came with")
+    arms = tuple(_completed(arm, card) for arm in prediction.arms)
+    _refuse_arms(prediction, arms, card)
+    if prediction.direction == "none":
+        _refuse_untried(prediction, arms, explored)
+    update = {
+        "arms": arms,
+        "twin_arms": tuple(_control(arm, f"{TWIN}, {arm.label}") for arm in arms),
+        "shuffled_arm": next(_shuffled(prediction, arms), None),
+        "smallest_effect": SMALLEST_EFFECT,
+        "chance": max(prediction.chance, _chance(arms)),
+        "expected": _seen(arms, explored) if prediction.direction == "positive" else None,
+    }
+    checked = Prediction.model_validate(prediction.model_dump() | {k: _dumped(v) for k, v in update.items()})
+    return as_far_as_true(proposal.model_copy(update={"prediction": checked}), explored)
+
+
+def _completed(arm: Arm, card: SubjectCard) -> Arm:
+    """The arm with its defaults filled in, its places under their own names, and its random control."""
+    instrument = get_tool(arm.tool)
+    if not set(instrument.result_model.model_fields) >= CONFIRMING:
+        raise ToolError(f"`{arm.tool}` measures no effect per pair of prompts.", mend="Confirm with `patch`.")
+    args = instrument.parse(arm.args).model_dump(mode="json") | {"random_draws": RANDOM_DRAWS}
+    if "sites" in args:
+        args["sites"] = [str(parse_site(site, card.n_layers, card.n_heads)) for site in args["sites"]]
+    return arm.model_copy(update={"args": args})
+
+
+def _refuse_arms(prediction: Prediction, arms: Sequence[Arm], card: SubjectCard) -> None:
+    labels = [arm.label for arm in arms]
+    if len(set(labels)) < len(labels):
+        raise _unfit(prediction, f"two of its arms have one label: {', '.join(labels)}")
+    if len({canonical([arm.tool, _place(arm)]) for arm in arms}) > 1:
+        raise _unfit(prediction, "its arms are about different places")
+    seen: set[str] = set()
+    for arm in arms:
+        if arm.tool == "patch":
+            _refuse_patch(prediction, arm.args, card)
+        mine = set(_donors(arm))
+        if seen & mine:
+            raise _unfit(prediction, "two of its families take values from the same prompts, so they are one")
+        seen |= mine
+
+
+def _refuse_patch(prediction: Prediction, args: dict[str, Any], card: SubjectCard) -> None:
+    if args["shuffle_labels"] or args["value"] not in ("source", "class_mean"):
+        raise _unfit(prediction, "an arm writes a control's values in place of another prompt's")
+    if len(args["positions"]) != 1 or (len(args["sites"]) != 1 and not args["joint"]):
+        raise _unfit(prediction, "an arm has more than one place, and would be judged by the first of them")
+    for pair in args["pairs"]:
+        idle = plain(pair["source"] or pair["corrupted"]) == plain(pair["base"])
+        if idle or (args["value"] == "class_mean" and pair["base_label"] == pair["source_label"]):
+            raise _unfit(prediction, f"the pair of {pair['base']!r} puts in place of a value the same value")
+    if (last := f"resid_post.{card.n_layers - 1}") in args["sites"]:
+        raise _unfit(prediction, f"`{last}` is the answer itself at the last token, and read by nothing elsewhere")
+    first = sorted({"embed", "resid_pre.0"} & set(args["sites"]))
+    if first and args["value"] == "source":
+        raise _unfit(prediction, f"another prompt's `{first[0]}` is that prompt itself, in any model")
+
+
+def _refuse_untried(prediction: Prediction, arms: Sequence[Arm], explored: Sequence[Measurement]) -> None:
+    """That nothing happens says something only of a kind of value that makes something happen elsewhere."""
+    working = {_kind_of_value(m.args) for m in _patches(explored) for c in m.result["cells"] if c["moved"] >= MOVES}
+    for arm in arms:
+        if arm.tool != "patch" or _kind_of_value(arm.args) not in working:
+            raise _unfit(prediction, f"nowhere did the values of `{arm.label}` move {MOVES:.0%} of the answers")
+
+
+def _control(arm: Arm, label: str, **changes: Any) -> Arm:
+    return arm.model_copy(update={"label": label, "args": arm.args | {"random_draws": 0} | changes})
+
+
+def _shuffled(prediction: Prediction, arms: Sequence[Arm]) -> Iterator[Arm]:
+    """The control of a claim about classes: the same class means, of labels that mean nothing."""
+    if prediction.direction == "positive":
+        for arm in arms:
+            if arm.args.get("value") == "class_mean":
+                yield _control(arm, SHUFFLED, shuffle_labels=True)
+
+
+def _seen(arms: Sequence[Arm], explored: Sequence[Measurement]) -> float | None:
+    """The largest effect that exploration saw at the place of these arms, with a value of the same kind."""
+    seen = [
+        cell["effect"]
+        for m in explored
+        for arm in arms
+        if m.tool == arm.tool and m.subject.reinit_seed is None and _same(m.args, arm.args)
+        for cell in m.result["cells"]
+        if "sites" not in arm.args or cell["site"] == "+".join(arm.args["sites"])
+        if "positions" not in arm.args or cell["position"] == arm.args["positions"][0]
+    ]
+    return max(seen, default=None)
+
+
+def _same(explored: dict[str, Any], sealed: dict[str, Any]) -> bool:
+    return all(explored.get(name) == sealed.get(name) for name in ("value", "feature", "dictionary"))
+
+
+def _chance(arms: Sequence[Arm]) -> float:
+    """What guessing one of the answers at stake would get right, as far as the pairs tell."""
+    words = {pair[k] for arm in arms for pair in arm.args["pairs"] for k in ("answer", "foil") if k in pair}
+    return min(MOST_CHANCE, 1 / len(words)) if words else 0.0
+
+
+def _patches(explored: Iterable[Measurement]) -> Iterator[Measurement]:
+    return (m for m in explored if m.tool == "patch" and m.subject.reinit_seed is None)
+
+
+def _place(arm: Arm) -> Any:
+    return [arm.args.get(name) for name in ("sites", "positions", "joint", "feature", "dictionary")]
+
+
+def _donors(arm: Arm) -> Iterator[str]:
+    """What values come from: pairs of prompt and donor, or the reference prompts."""
+    if arm.args.get("value") == "class_mean":
+        return (plain(entry["prompt"]) for entry in arm.args["reference"])
+    return (canonical([plain(p["base"]), plain(p.get("source") or p["corrupted"])]) for p in arm.args["pairs"])
+
+
+def _kind_of_value(args: dict[str, Any]) -> str:
+    return canonical([args["value"], args["reference"]])
+
+
+def _unfit(prediction: Prediction, why: str) -> ToolError:
+    return ToolError(f"Prediction {prediction.id} tests nothing: {why}.", mend="Propose another.")
+
+
+def _dumped(value: Any) -> Any:
+    if isinstance(value, Arm):
+        return value.model_dump()
+    return tuple(map(_dumped, value)) if isinstance(value, tuple) else value
