@@ -9,8 +9,7 @@ of a hypothesis say what its arms test is for a reader to see, so reports show t
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from ..tools import Measurement, ToolError, canonical, get_tool
-from ..tools._sites import parse_site
+from ..tools import Measurement, ToolError, canonical, get_tool, parse_site
 from ._evidence import MOST_CHANCE, SMALLEST_EFFECT, Arm, Prediction
 from .holdout import as_far_as_true, plain
 from .planners.interface import Proposal, SubjectCard

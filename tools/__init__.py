@@ -22,6 +22,7 @@ from ._base import (
     silent,
     tool,
 )
+from ._sites import parse_site
 from ._tasks import Row, TaskFamily, Template
 
 # Before transformers is imported by anyone below: nothing here may call home.
@@ -88,6 +89,7 @@ __all__ = [
     "load_tools",
     "measurement_id",
     "one_thread",
+    "parse_site",
     "reference_models",
     "save_dictionary",
     "silent",

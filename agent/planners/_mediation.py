@@ -10,13 +10,15 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ...tools import Measurement
-from .._evidence import Arm, Hypothesis, Prediction
+from .._evidence import SMALLEST_EFFECT, Arm, Hypothesis, Prediction
 from ._pairs import Pool
 from .interface import Experiment, Proposal, SubjectCard, View
 
 CARRIES = 0.5  # share of the gap, and of answers, from which a site is said to carry the answer
 WORTH_A_TEST = 0.15  # share of the gap from which a single component is worth a prediction
-GONE = 0.05  # share of the gap below which a class mean does nothing: the judge's own smallest effect
+GONE = SMALLEST_EFFECT  # share of the gap below which a class mean does nothing
+
+ArmParts = tuple[str, Sequence[Any], Sequence[Any]]  # family, pairs, reference prompts
 
 
 def stream_sites(card: SubjectCard) -> tuple[str, ...]:
@@ -85,7 +87,7 @@ class Draft:
         position: str,
         statement: str,
         refuted_if: str,
-        arms: Sequence[tuple[str, Sequence[Any], Sequence[Any]]],
+        arms: Sequence[ArmParts],
         alternatives: Sequence[str],
         direction: str = "positive",
     ) -> None:
@@ -129,13 +131,8 @@ def _variable(pool: Pool, view: View) -> Iterator[Draft]:
     holding = [i for i, (_, cell) in enumerate(cells) if moves(cell)]
     if not holding:
         return
-    first, last = holding[0], holding[-1]
-    held_out = pool.confirmation.swap
-    arms = [
-        ("class means of the same question", held_out, pool.reference),
-        (f"class means of prompts that ask the {pool.mediator}", held_out, pool.reference_one_hop),
-    ]
-    for i in dict.fromkeys((first, last)):
+    arms = _class_means(pool)
+    for i in dict.fromkeys((holding[0], holding[-1])):
         site = cells[i][0]
         yield Draft(
             pool,
@@ -152,23 +149,34 @@ def _variable(pool: Pool, view: View) -> Iterator[Draft]:
                 f"the site carries the {pool.entity} itself, not its {pool.mediator}",
             ),
         )
-    beside = [i for i in (first - 1, last + 1) if 0 <= i < len(cells)]
-    outside = [i for i in beside if abs(cells[i][1]["effect"]) <= GONE]
     one_hop_works = any(moves(cell) for _, cell in Cells(view.results.get("variable one-hop")).at("entity", sites))
-    for i in outside:
-        site = cells[i][0]
-        when = "does not yet hold" if i < first else "no longer passes on"
-        yield Draft(
-            pool,
-            "absence",
-            site,
-            "entity",
-            f"At {pool.place}, `{site}` {when} the {pool.mediator}: the same exchange does nothing there.",
-            "the exchange moves the answer by more than the region of no interest",
-            arms if one_hop_works else arms[:1],
-            (f"the {pool.mediator} is there in a form that class means do not show",),
-            direction="none",
-        )
+    for i in (holding[0] - 1, holding[-1] + 1):
+        if 0 <= i < len(cells) and abs(cells[i][1]["effect"]) <= GONE:
+            when = "does not yet hold" if i < holding[0] else "no longer passes on"
+            yield _absence(pool, cells[i][0], when, arms if one_hop_works else arms[:1])
+
+
+def _class_means(pool: Pool) -> list[ArmParts]:
+    """The exchange of class means, by each kind of prompts that there is to take them from."""
+    kinds = (
+        ("class means of the same question", pool.reference),
+        (f"class means of prompts that ask the {pool.mediator}", pool.reference_one_hop),
+    )
+    return [(family, pool.confirmation.swap, reference) for family, reference in kinds if reference]
+
+
+def _absence(pool: Pool, site: str, when: str, arms: Sequence[ArmParts]) -> Draft:
+    return Draft(
+        pool,
+        "absence",
+        site,
+        "entity",
+        f"At {pool.place}, `{site}` {when} the {pool.mediator}: the same exchange does nothing there.",
+        "the exchange moves the answer by more than the region of no interest",
+        arms,
+        (f"the {pool.mediator} is there in a form that class means do not show",),
+        direction="none",
+    )
 
 
 def _carriers(pool: Pool, view: View) -> Iterator[Draft]:

@@ -242,13 +242,16 @@ def test_a_model_nobody_here_made_is_explained(external, tmp_path):
 
 
 @pytest.mark.external
-def test_a_model_of_three_letters_is_explained(external, tmp_path):
+@pytest.mark.parametrize(("prompt", "answer", "verdict"), [("BBABCBABBB", "B", "supported"), ("CBABCAAA", "B", "")])
+def test_a_model_of_three_letters_is_explained_where_it_has_prompts_enough(external, tmp_path, prompt, answer, verdict):
     subject = load_subject(str(external / "models" / "gpt-nano-sort-hf"), device="cpu")
-    report = finish(
-        Where(tmp_path, use_memory=False), subject, "Why does the model answer 'B' after 'CBABCAAA'?"
-    ).report
+    question = f"Why does the model answer '{answer}' after '{prompt}'?"
+    report = finish(Where(tmp_path, use_memory=False), subject, question).report
     assert report.premise.holds
-    assert report.claims
+    verdicts = {claim.judgement.verdict for claim in report.claims}
+    assert verdicts == {verdict or "inconclusive"}
+    if not verdict:
+        assert all("Too few clusters" in claim.judgement.reason for claim in report.claims)
 
 
 def test_a_checkpoint_that_holds_code_is_never_run(dallas, atlas, tmp_path):

@@ -2,6 +2,7 @@
 
 import pytest
 from vesalius.agent.planners._contrasts import WordSwap
+from vesalius.agent.planners._mediation import _class_means
 from vesalius.agent.planners._pairs import pool_from_pairs, pool_from_task
 from vesalius.agent.planners.interface import ContrastPair
 from vesalius.tools import Measurement, SubjectKey
@@ -125,3 +126,23 @@ def test_the_decisive_word_is_the_one_whose_replacement_costs_most():
 
 def test_no_swap_is_found_where_nothing_changes_the_answer():
     assert not WordSwap("a b", "c", found([tried("a", 0, "x", True)])).exists
+
+
+def test_class_means_come_from_every_kind_of_prompt_that_there_is_and_from_no_other(atlas):
+    family = next(f for f in atlas.tasks if f.name == "two_hop")
+    both = _class_means(pool_from_task(atlas.tasks, family, family.templates[0], 0))
+    alone = _class_means(pool_from_task([family], family, family.templates[0], 0))
+    assert [name for name, _, _ in both] == [alone[0][0], "class means of prompts that ask the state"]
+    assert len(alone) == 1
+    assert all(reference for _, _, reference in (*both, *alone))
+
+
+def test_a_pair_given_in_both_directions_is_no_second_kind_of_counterfactual():
+    pairs = [
+        ContrastPair(clean=f"{a} is", corrupted=f"{b} is", answer=a.upper(), foil=b.upper(), cluster=f"{i}")
+        for i in range(12)
+        for a, b in ((f"x{i}", f"y{i}"), (f"y{i}", f"x{i}"))
+    ]
+    pool = pool_from_pairs([*pairs, *pairs], None, "there", "answer", aligned=True, seed=0)
+    assert not pool.confirmation.other
+    assert len(pool.confirmation.swap) == len({(p["base"], p["corrupted"]) for p in pool.confirmation.swap})
