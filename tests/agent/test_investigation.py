@@ -242,16 +242,15 @@ def test_a_model_nobody_here_made_is_explained(external, tmp_path):
 
 
 @pytest.mark.external
-@pytest.mark.parametrize(("prompt", "answer", "verdict"), [("BBABCBABBB", "B", "supported"), ("CBABCAAA", "B", "")])
-def test_a_model_of_three_letters_is_explained_where_it_has_prompts_enough(external, tmp_path, prompt, answer, verdict):
+@pytest.mark.parametrize(("prompt", "verdict"), [("BBABCBABBB", "supported"), ("CBABCAAA", "inconclusive")])
+def test_a_model_of_three_letters_is_explained_where_it_has_prompts_enough(external, tmp_path, prompt, verdict):
     subject = load_subject(str(external / "models" / "gpt-nano-sort-hf"), device="cpu")
-    question = f"Why does the model answer '{answer}' after '{prompt}'?"
+    question = f"Why does the model answer 'B' after '{prompt}'?"
     report = finish(Where(tmp_path, use_memory=False), subject, question).report
     assert report.premise.holds
-    verdicts = {claim.judgement.verdict for claim in report.claims}
-    assert verdicts == {verdict or "inconclusive"}
-    if not verdict:
-        assert all("Too few clusters" in claim.judgement.reason for claim in report.claims)
+    assert {claim.judgement.verdict for claim in report.claims} == {verdict}
+    reasons = {"Too few clusters" in claim.judgement.reason for claim in report.claims}
+    assert reasons == {verdict == "inconclusive"}
 
 
 def test_a_checkpoint_that_holds_code_is_never_run(dallas, atlas, tmp_path):
