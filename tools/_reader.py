@@ -59,7 +59,16 @@ class Reader:
         self._tokenizer, self._n_ctx, self._n_embedded, self._device = tokenizer, n_ctx, n_embedded, device
 
     def split(self, text: str) -> Split:
-        """A text's tokens, with those that the tokenizer puts in front and without those that it puts behind."""
+        """A text's tokens, with those that the tokenizer puts in front and without those that it puts behind.
+
+        Raises:
+            ToolError: a string that is no text.
+        """
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            mend = "Write it in Unicode without surrogates."
+            raise ToolError(f"{text!r} holds {text[error.start]!r}, which is no character.", mend=mend) from error
         found = self._tokenizer(text, return_offsets_mapping=True)
         end = len(found["input_ids"]) - self._n_behind
         return Split(found["input_ids"][:end], found["offset_mapping"][:end])

@@ -144,8 +144,10 @@ def read_pairs(path: Path) -> tuple[ContrastPair, ...]:
         raise UnreadableFile(f"{path} cannot be read: {error}. It must hold {due}.") from error
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        raise UnreadableFile(f"{path}, at {place}: {first['msg']}. It must hold {due}.") from error
+        row, *field = first["loc"] or ("",)
+        place = f"row {row + 1}{''.join(f', `{name}`' for name in field)}" if isinstance(row, int) else "the whole"
+        problem = first["msg"].removeprefix("Value error, ")
+        raise UnreadableFile(f"{path}, {place}: {problem}. It must hold {due}.") from error
     if not pairs:
         raise UnreadableFile(f"{path} holds no pair. It must hold {due}.")
     return pairs

@@ -8,7 +8,7 @@ badly, but it chooses neither what could contradict the claim nor the verdict.
 from collections.abc import Mapping
 from typing import Any, Literal, Protocol, runtime_checkable
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ...tools import Frozen, Measurement, SubjectKey, TaskFamily, ToolError
 from .._evidence import Hypothesis, Judgement, Prediction
@@ -29,6 +29,13 @@ class ContrastPair(Frozen):
     answer: str = Field(description="Next word after the prompt.")
     foil: str = Field(description="Next word after the counterfactual.")
     cluster: str = Field(default="", description="Pairs with equal names are not independent of each other.")
+
+    @model_validator(mode="after")
+    def _contrasts(self) -> "ContrastPair":
+        for one, other in (("clean", "corrupted"), ("answer", "foil")):
+            if getattr(self, one).strip() == getattr(self, other).strip():
+                raise ValueError(f"`{one}` and `{other}` are the same: {getattr(self, one)!r}")
+        return self
 
 
 class Task(Frozen):

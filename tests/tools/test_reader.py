@@ -182,3 +182,8 @@ def test_a_text_is_cut_to_the_tokens_that_fit():
     assert "the capital is Rome".startswith(cut)
     assert 0 < len(reader.encode(cut)) <= 3
     assert reader.beginning("the") == "the"
+
+
+def test_a_string_that_is_no_text_is_refused():
+    with pytest.raises(ToolError, match="no character"):
+        reader_of(byte_level()).encode("the \ud800 capital")
