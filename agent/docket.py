@@ -29,7 +29,7 @@ class Docket:
         Raises:
             ToolError: it could test nothing, was tested already, or another prediction has its name.
         """
-        proposal = sealable(proposed, tuple(view.results.values()), view.card)
+        proposal = sealable(proposed, tuple(view.results.values()), self.bench.subject)
         prediction = proposal.prediction
         if any(other.prediction.id == prediction.id and other != proposal for other in self.sealed):
             raise ToolError(f"There is a prediction {prediction.id} already.", mend="Give it another name.")

@@ -7,12 +7,16 @@ of a hypothesis say what its arms test is for a reader to see, so reports show t
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..tools import Measurement, ToolError, canonical, get_tool, parse_site
+from ._construction import by_construction
 from ._evidence import MOST_CHANCE, SMALLEST_EFFECT, Arm, Prediction
 from .holdout import as_far_as_true, plain
-from .planners.interface import Proposal, SubjectCard
+from .planners.interface import Proposal
+
+if TYPE_CHECKING:
+    from ..tools import Subject
 
 RANDOM_DRAWS = 20  # per arm, where its instrument draws any
 MOVES = 0.5  # share of answers: the least that shows that a kind of value moves them at all
@@ -20,13 +24,13 @@ CONFIRMING = {"cells", "no_op_change", "gap", "clean_correct"}  # what an instru
 TWIN, SHUFFLED = "re-initialised", "shuffled labels"
 
 
-def sealable(proposal: Proposal, explored: Sequence[Measurement], card: SubjectCard) -> Proposal:
+def sealable(proposal: Proposal, explored: Sequence[Measurement], subject: "Subject") -> Proposal:
     """The proposal with every control that is due, and with no promise that exploration does not bear out.
 
     Args:
         proposal: as the planner made it.
         explored: everything measured so far.
-        card: the subject.
+        subject: whose measurements they are.
 
     Raises:
         ToolError: its arms cannot test what they are there to test; says why.
@@ -34,8 +38,8 @@ def sealable(proposal: Proposal, explored: Sequence[Measurement], card: SubjectC
     prediction = proposal.prediction
     if prediction.hypothesis != proposal.hypothesis.id or prediction.kind != proposal.hypothesis.kind:
         raise _unfit(prediction, "it is about another hypothesis than the one it came with")
-    arms = tuple(_completed(arm, card) for arm in prediction.arms)
-    _refuse_arms(prediction, arms, card)
+    arms = tuple(_completed(arm, subject) for arm in prediction.arms)
+    _refuse_arms(prediction, arms, subject)
     if prediction.direction == "none":
         _refuse_untried(prediction, arms, explored)
     update = {
@@ -50,18 +54,19 @@ def sealable(proposal: Proposal, explored: Sequence[Measurement], card: SubjectC
     return as_far_as_true(proposal.model_copy(update={"prediction": checked}), explored)
 
 
-def _completed(arm: Arm, card: SubjectCard) -> Arm:
+def _completed(arm: Arm, subject: "Subject") -> Arm:
     """The arm with its defaults filled in, its places under their own names, and its random control."""
     instrument = get_tool(arm.tool)
     if not set(instrument.result_model.model_fields) >= CONFIRMING:
         raise ToolError(f"`{arm.tool}` measures no effect per pair of prompts.", mend="Confirm with `patch`.")
     args = instrument.parse(arm.args).model_dump(mode="json") | {"random_draws": RANDOM_DRAWS}
+    shape = subject.shape
     if "sites" in args:
-        args["sites"] = [str(parse_site(site, card.n_layers, card.n_heads)) for site in args["sites"]]
+        args["sites"] = [str(parse_site(site, shape.n_layers, shape.n_heads)) for site in args["sites"]]
     return arm.model_copy(update={"args": args})
 
 
-def _refuse_arms(prediction: Prediction, arms: Sequence[Arm], card: SubjectCard) -> None:
+def _refuse_arms(prediction: Prediction, arms: Sequence[Arm], subject: "Subject") -> None:
     labels = [arm.label for arm in arms]
     if len(set(labels)) < len(labels):
         raise _unfit(prediction, f"two of its arms have one label: {', '.join(labels)}")
@@ -70,27 +75,35 @@ def _refuse_arms(prediction: Prediction, arms: Sequence[Arm], card: SubjectCard)
     seen: set[str] = set()
     for arm in arms:
         if arm.tool == "patch":
-            _refuse_patch(prediction, arm.args, card)
+            _refuse_patch(prediction, arm.args, subject)
         mine = set(_donors(arm))
         if seen & mine:
             raise _unfit(prediction, "two of its families take values from the same prompts, so they are one")
         seen |= mine
 
 
-def _refuse_patch(prediction: Prediction, args: dict[str, Any], card: SubjectCard) -> None:
+def _refuse_patch(prediction: Prediction, args: dict[str, Any], subject: "Subject") -> None:
     if args["shuffle_labels"] or args["value"] not in ("source", "class_mean"):
         raise _unfit(prediction, "an arm writes a control's values in place of another prompt's")
-    if len(args["positions"]) != 1 or (len(args["sites"]) != 1 and not args["joint"]):
-        raise _unfit(prediction, "an arm has more than one place, and would be judged by the first of them")
+    if len(args["positions"]) != 1 or len(args["sites"]) != 1:
+        raise _unfit(prediction, "an arm has more than one place, and a claim is about one")
     for pair in args["pairs"]:
         idle = plain(pair["source"] or pair["corrupted"]) == plain(pair["base"])
         if idle or (args["value"] == "class_mean" and pair["base_label"] == pair["source_label"]):
             raise _unfit(prediction, f"the pair of {pair['base']!r} puts in place of a value the same value")
-    if (last := f"resid_post.{card.n_layers - 1}") in args["sites"]:
-        raise _unfit(prediction, f"`{last}` is the answer itself at the last token, and read by nothing elsewhere")
-    first = sorted({"embed", "resid_pre.0"} & set(args["sites"]))
-    if first and args["value"] == "source":
-        raise _unfit(prediction, f"another prompt's `{first[0]}` is that prompt itself, in any model")
+    if args["value"] == "class_mean" and (own := _own(args)):
+        raise _unfit(prediction, f"its class means are of the pairs' own {own!r}, and carry more than the class")
+    if trivial := by_construction(subject, args):
+        raise _unfit(prediction, trivial)
+
+
+def _own(args: dict[str, Any]) -> str:
+    """A prompt or entity of the pairs that stands among the reference prompts too; nothing where none does."""
+    for theirs, ours in (("prompt", ("base", "corrupted")), ("entity", ("base_entity", "source_entity"))):
+        means = {plain(entry[theirs]) for entry in args["reference"]} - {""}
+        if shared := means & {plain(pair[name]) for pair in args["pairs"] for name in ours}:
+            return min(shared)
+    return ""
 
 
 def _refuse_untried(prediction: Prediction, arms: Sequence[Arm], explored: Sequence[Measurement]) -> None:

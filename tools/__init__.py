@@ -22,6 +22,7 @@ from ._base import (
     silent,
     tool,
 )
+from ._positions import differing_positions, token_positions
 from ._sites import parse_site
 from ._tasks import Row, TaskFamily, Template
 
@@ -82,6 +83,7 @@ __all__ = [
     "TranscoderRecipe",
     "canonical",
     "dictionary_of",
+    "differing_positions",
     "digest",
     "evaluate_transcoder",
     "get_tool",
@@ -94,6 +96,7 @@ __all__ = [
     "save_dictionary",
     "silent",
     "splices",
+    "token_positions",
     "tool",
     "train_from_file",
     "train_transcoders",

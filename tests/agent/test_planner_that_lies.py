@@ -1,5 +1,6 @@
 """A planner can waste time, but it chooses neither what could contradict a claim nor the verdict."""
 
+from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
 
@@ -166,6 +167,23 @@ def test_class_means_are_tried_with_shuffled_labels_whatever_the_claim_is_called
     assert "shuffled_labels" in {gate.name for gate in claim.judgement.gates}
 
 
+@pytest.mark.parametrize("entity", ["", "named"])
+def test_class_means_of_the_very_pairs_they_are_tried_on_are_refused(entity, atlas, tmp_path):
+    liar = Liar("resid_post.1", "entity")
+    swap = liar.families(Seen(atlas))["swap"]
+    sides = (("base", "base_entity", "base_label"), ("corrupted", "source_entity", "source_label"))
+    reference = [
+        {"prompt": pair[prompt], "entity": pair[name] if entity else "", "label": pair[label]}
+        for pair in swap
+        for prompt, name, label in sides
+    ]
+    if entity:
+        reference = [entry | {"prompt": f"the {entry['prompt']}"} for entry in reference]
+    liar.args = {"value": "class_mean", "reference": reference * 2}
+    liar.families = lambda view: {"swap": swap}
+    assert refusal(report_of(liar, atlas, tmp_path), "class means are of the pairs' own")
+
+
 @pytest.mark.parametrize(
     ("site", "position", "changes", "why"),
     [
@@ -173,6 +191,7 @@ def test_class_means_are_tried_with_shuffled_labels_whatever_the_claim_is_called
         ("blocks.3.hook_resid_post", "last", {}, "the answer itself"),
         ("resid_pre.0", "entity", {}, "that prompt itself"),
         ("resid_post.1", "entity", {"sites": ["head.0.1", "resid_post.1"]}, "more than one place"),
+        ("", "last", {"sites": ["resid_mid.3", "mlp_out.3"], "joint": True}, "more than one place"),
         ("resid_post.1", "entity", {"value": "zero"}, "a control's values"),
         ("resid_post.9", "entity", {}, "out of range"),
         ("resid_post.1", "entity", {"positions": []}, "cannot run"),
@@ -182,6 +201,27 @@ def test_a_place_that_means_nothing_is_refused_and_the_report_says_so(site, posi
     liar = Liar(site, position)
     liar.args = changes
     assert refusal(report_of(liar, atlas, tmp_path), why)
+
+
+@pytest.mark.parametrize("position", ["last", "differs", "entity", "-1"])
+def test_a_patch_of_all_that_differs_is_the_other_prompt_and_no_finding(position, atlas, tmp_path):
+    family = next(f for f in atlas.tasks if f.name == "city_state")
+    rows = [row.slots for row in family.rows if row.split == "train"]
+    pairs = [
+        {
+            "base": f"the state containing {one['city']}",
+            "corrupted": f"the state containing {other['city']}",
+            "answer": one["state"],
+            "foil": other["state"],
+            "base_entity": one["city"],
+            "source_entity": other["city"],
+        }
+        for one, other in pairwise(rows)
+        if one["state"] != other["state"]
+    ]
+    liar = Liar("resid_post.1", position)
+    liar.families = lambda view: {"swap": pairs[:20]}
+    assert refusal(report_of(liar, atlas, tmp_path), "nothing that differs is left outside")
 
 
 def test_one_family_under_two_names_is_refused(atlas, tmp_path):
