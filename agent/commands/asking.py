@@ -37,7 +37,7 @@ def ask_command(
 
     where = Where(settings.home, settings.memory, use_memory)
     subject, folder = (
-        _resumed(settings, resume, download) if resume else _begun(settings, where, question, pairs, download)
+        _resumed(settings, resume, question, download) if resume else _begun(settings, where, question, pairs, download)
     )
     try:
         console = Console(stderr=as_json, soft_wrap=not (sys.stderr if as_json else sys.stdout).isatty())
@@ -56,8 +56,13 @@ def ask_command(
     return report
 
 
-def _resumed(settings: Settings, resume: str, download: bool) -> "tuple[Subject, RunFolder]":
+def _resumed(settings: Settings, resume: str, question: str, download: bool) -> "tuple[Subject, RunFolder]":
     folder = RunFolder.open(settings.home, resume)
+    if question.strip() not in ("", folder.info.question.strip()):
+        raise ToolError(
+            f"Run {folder.name} asks {folder.info.question!r}, not {question!r}.",
+            mend="Leave the question out to go on with the run, or leave --resume out to ask anew.",
+        )
     from ...tools import load_subject
 
     return load_subject(folder.info.model, folder.info.device, download=download), folder

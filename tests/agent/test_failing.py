@@ -63,3 +63,8 @@ def test_a_run_that_was_never_begun_leaves_nothing_to_resume(tmp_path, monkeypat
 def test_an_error_cannot_steer_the_terminal(capsys):
     status, message = ended(ToolError("It says \x1b[31m\u202e.\nTwo lines", mend="Mend."), capsys)
     assert (status, message) == (EXIT_ERROR, "error: It says \\u001b[31m\\u202e.\nTwo lines Mend.\n")
+
+
+def test_a_run_is_not_taken_up_with_another_question(dallas, home):
+    with pytest.raises(ToolError, match="Leave the question out"):
+        ask_command(read_settings(home=home), "What does feature 0/1 stand for?", None, "last", False, False, True)
