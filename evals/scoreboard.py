@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ..tools import ToolError
+from ..tools import Progress, ToolError, silent
 from .metric import Metric
 
 BENCHMARKS = Path(__file__).parent / "benchmarks"
@@ -18,7 +18,7 @@ def benchmarks() -> dict[str, str]:
     return {name: _summary(name) for name in names}
 
 
-def run(name: str, seed: int) -> dict[str, dict[str, Any]]:
+def run(name: str, seed: int, progress: Progress = silent) -> dict[str, dict[str, Any]]:
     """Run one benchmark: metric → value, low, high, n, target, met.
 
     Raises:
@@ -27,8 +27,8 @@ def run(name: str, seed: int) -> dict[str, dict[str, Any]]:
     known = benchmarks()
     if name not in known:
         raise ToolError(f"There is no benchmark `{name}`.", mend=f"Benchmarks: {', '.join(known)}.")
-    measure: Callable[[int], dict[str, Metric]] = _module(name).measure
-    return {metric: found.model_dump(mode="json") for metric, found in measure(seed).items()}
+    measure: Callable[[int, Progress], dict[str, Metric]] = _module(name).measure
+    return {metric: found.model_dump(mode="json") for metric, found in measure(seed, progress).items()}
 
 
 def _summary(name: str) -> str:

@@ -4,6 +4,7 @@ from importlib.metadata import entry_points
 
 from ...tools import ToolError
 from .output import print_json, print_table
+from .progress import shown
 
 GROUP = "vesalius.scoreboard"
 
@@ -21,7 +22,8 @@ def eval_command(name: str, seed: int, as_json: bool) -> bool:
         else:
             print_table(("benchmark", "measures"), list(listed.items()))
         return True
-    metrics = scoreboard.run(name, seed)
+    with shown("measuring") as progress:
+        metrics = scoreboard.run(name, seed, progress)
     if as_json:
         print_json(metrics)
     else:

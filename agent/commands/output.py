@@ -12,6 +12,7 @@ from rich.text import Text
 
 from ..report._text import visible
 
+WIDTH_OF_A_FILE = 160  # columns
 _BEYOND_ASCII = re.compile(r"[^\n\x20-\x7e]")
 
 
@@ -32,8 +33,10 @@ def print_line(text: str) -> None:
 
 
 def print_table(headings: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """A table on standard output; cells are data and never markup."""
-    table = Table(*headings, box=None, pad_edge=False, header_style="bold")
+    """A table on standard output, no cell cut short; cells are data and never markup."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in headings:
+        table.add_column(heading, overflow="fold")
     for row in rows:
         table.add_row(*(Text(visible(str(cell))) for cell in row))
-    Console().print(table)
+    Console(width=None if sys.stdout.isatty() else WIDTH_OF_A_FILE).print(table)

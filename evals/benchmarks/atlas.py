@@ -3,7 +3,7 @@
 import torch
 from transformers import AutoTokenizer, LlamaForCausalLM
 
-from ...tools import REFERENCE_FOLDER, one_thread
+from ...tools import REFERENCE_FOLDER, Progress, one_thread
 from ..metric import Metric, share_metric
 from ..organisms._verify import Quantity
 from ..organisms._verify import measure as measure_card
@@ -12,13 +12,13 @@ from ..organisms._world import World
 RECIPE_SEED = 0  # of the model that ships
 
 
-def measure(seed: int) -> dict[str, Metric]:
+def measure(seed: int, progress: Progress) -> dict[str, Metric]:
     """Measure the shipped model as its recipe measured it; `seed` changes the sampled pairs and the twin."""
     folder = str(REFERENCE_FOLDER / "atlas")
     model = LlamaForCausalLM.from_pretrained(folder, local_files_only=True)
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     with one_thread():
-        groups = measure_card(model, tokenizer, World(RECIPE_SEED), seed)
+        groups = measure_card(model, tokenizer, World(RECIPE_SEED), seed, progress)
     return {f"{group}.{name}": _metric(found) for group, figures in groups.items() for name, found in figures.items()}
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ...agent.asking import Where, ask, desk_for, start_run
 from ...agent.report.schema import Report, read_report
-from ...tools import Subject, load_subject
+from ...tools import Progress, Subject, load_subject
 from ..metric import Metric, share_metric
 
 QUESTIONS = 8
@@ -34,15 +34,19 @@ class Question:
         return f"Why does the model answer '{self.answer}' after '{self.prompt}'?"
 
 
-def measure(seed: int) -> dict[str, Metric]:
+def measure(seed: int, progress: Progress) -> dict[str, Metric]:
     """Ask, and count what the reports claim."""
     subject = load_subject("atlas")
     right, wrong = _questions(subject, seed)
     with tempfile.TemporaryDirectory() as folder:
         where = Where(Path(folder), use_memory=False)
-        answered = [_report(where, subject, q) for q in right]
-        refused = [_report(where, subject, q) for q in wrong]
-        null = [_report(where, _saved_twin(subject, Path(folder) / "twin"), q) for q in right]
+        twin = _saved_twin(subject, Path(folder) / "twin")
+        rounds = [(subject, q) for q in (*right, *wrong)] + [(twin, q) for q in right]
+        reports = []
+        for done, (model, question) in enumerate(rounds):
+            progress(done, len(rounds), question.text)
+            reports.append(_report(where, model, question))
+    answered, refused, null = (reports[i : i + QUESTIONS] for i in range(0, len(rounds), QUESTIONS))
     placed = [bool(_supported_sites(report) & TRUE_SITES) for report in answered]
     false = [bool(_supported_sites(report) & FALSE_SITES) for report in answered]
     return {
@@ -90,10 +94,9 @@ def _supported_sites(report: Report) -> set[str]:
 
 def _saved_twin(subject: Subject, folder: Path) -> Subject:
     """The reference model with fresh weights, as a model of its own with the same task data."""
-    if not folder.exists():
-        subject.twin(seed=7).model.save_pretrained(folder)
-        subject.tokenizer.save_pretrained(folder)
-        assert subject.folder is not None
-        for name in ("tasks.json", "text.json"):
-            (folder / name).write_bytes((subject.folder / name).read_bytes())
+    subject.twin(seed=7).model.save_pretrained(folder)
+    subject.tokenizer.save_pretrained(folder)
+    assert subject.folder is not None
+    for name in ("tasks.json", "text.json"):
+        (folder / name).write_bytes((subject.folder / name).read_bytes())
     return load_subject(str(folder))

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
+from ...tools import Progress, silent
 from ._interchange import embed, logits_at, run_blocks
 from ._names import CAPITALS, CENTURIES, EVENTS, GREATER_THAN_TEMPLATES, YEARS
 from ._placed import Interchanges, control_rates, layer_rates, placed_rates
@@ -21,6 +22,7 @@ from ._world import World
 CHANCE = 1 / len(CAPITALS)
 CONTROL_BAR = ("<=", CHANCE + 0.05)
 PLACED_BAR = (">=", 0.95)
+STEPS = 5  # of the measurement, for progress
 TWIN_SEED_STEP = 1000  # the twin's weights are drawn from another seed than the model's own start
 
 # Family, held-out split or not, bar. Antonym reverses are expected to fail: that is what makes them a true negative.
@@ -110,7 +112,7 @@ def behaviours(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, worl
 
 
 def measure(
-    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, world: World, seed: int
+    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, world: World, seed: int, progress: Progress = silent
 ) -> dict[str, dict[str, Quantity]]:
     """Every figure of the card, in its groups.
 
@@ -119,12 +121,17 @@ def measure(
     """
     pairs = Interchanges.of(world, tokenizer, seed)
     n = len(pairs.bases)
+    progress(0, STEPS, "placed variables")
     placed = placed_rates(model, pairs, state_basis(seed))
+    progress(1, STEPS, "the re-initialised twin")
     twin = placed_rates(new_model(tokenizer, seed + TWIN_SEED_STEP), pairs, state_basis(seed))
     twin.pop("rest_swap_keeps_answer")  # a model that answers nothing has no answer to keep
+    progress(2, STEPS, "controls")
     controls = control_rates(model, pairs, state_basis(seed), seed)
+    progress(3, STEPS, "layer by layer")
     layers = layer_rates(model, pairs, state_basis(seed))
     no_op = controls.pop("no_op_keeps_every_logit")
+    progress(4, STEPS, "behaviours")
     return {
         "behaviours": behaviours(model, tokenizer, world),
         "placed": {name: Quantity(rate, n, PLACED_BAR) for name, rate in placed.items()},

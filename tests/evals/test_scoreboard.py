@@ -18,7 +18,7 @@ def test_every_file_among_the_benchmarks_is_one_and_says_what_it_measures():
 def test_a_benchmark_runs_with_its_seed_and_comes_back_as_plain_data(monkeypatch):
     from vesalius.evals.benchmarks import atlas
 
-    monkeypatch.setattr(atlas, "measure", lambda seed: {"share": share_metric(seed, 10, at_least=0.5)})
+    monkeypatch.setattr(atlas, "measure", lambda seed, progress: {"share": share_metric(seed, 10, at_least=0.5)})
     found = scoreboard.run("atlas", seed=7)
     assert json.loads(json.dumps(found)) == found
     assert Metric.model_validate(found["share"]) == share_metric(7, 10, at_least=0.5)

@@ -26,3 +26,9 @@ def test_a_cell_is_neither_markup_nor_a_command(capsys):
     out = capsys.readouterr().out
     assert "[bold]x[/]" in out
     assert "\\u001b[2J" in out
+
+
+def test_no_cell_is_cut_short(capsys):
+    name = "controls.reinitialised_state_class_mean_shift" * 5
+    print_table(("metric", "value"), [(name, 1)])
+    assert name in "".join(line.split()[0] for line in capsys.readouterr().out.splitlines()[1:])
