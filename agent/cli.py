@@ -172,7 +172,7 @@ def evaluate(
 
 @app.command()
 def doctor(home: Home = None, as_json: AsJson = False) -> None:
-    """Say what is installed, which device is used, and the mend for each lack (exit 1 where something lacks)."""
+    """Say what is installed, which device is used, whether a planner endpoint answers, and the mend for each lack."""
     with reported(as_json):
         from .commands.doctor import doctor_command
         from .settings import read_settings
