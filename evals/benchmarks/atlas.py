@@ -3,11 +3,13 @@
 import torch
 from transformers import AutoTokenizer, LlamaForCausalLM
 
-from ...tools import REFERENCE_FOLDER, Progress, one_thread
+from ...tools import REFERENCE_FOLDER, Progress, dictionary_of, load_subject, one_thread
 from ..metric import Metric, share_metric
+from ..organisms._dictionary_card import quality_of
 from ..organisms._verify import Quantity
 from ..organisms._verify import measure as measure_card
 from ..organisms._world import World
+from ..organisms.atlas_dictionary import LEAST_RECOVERED
 
 RECIPE_SEED = 0  # of the model that ships
 
@@ -19,7 +21,26 @@ def measure(seed: int, progress: Progress) -> dict[str, Metric]:
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     with one_thread():
         groups = measure_card(model, tokenizer, World(RECIPE_SEED), seed, progress)
-    return {f"{group}.{name}": _metric(found) for group, figures in groups.items() for name, found in figures.items()}
+        dictionary = _dictionary()
+    card = {f"{group}.{name}": _metric(found) for group, figures in groups.items() for name, found in figures.items()}
+    return card | dictionary
+
+
+def _dictionary() -> dict[str, Metric]:
+    """The shipped transcoders on held-out rows of the tasks; none of these is a share of cases."""
+    subject = load_subject("atlas", device="cpu")
+    found: dict[str, Metric] = {}
+    for layer in quality_of(subject, dictionary_of(subject)).layers:
+        figures = {
+            "loss_recovered": (layer.loss_recovered, f"≥ {LEAST_RECOVERED:g}", layer.loss_recovered >= LEAST_RECOVERED),
+            "variance_unexplained": (layer.variance_unexplained, "", None),
+            "active_per_token": (layer.l0, "", None),
+        }
+        for name, (value, target, met) in figures.items():
+            found[f"dictionary.layer_{layer.layer}_{name}"] = Metric(
+                value=value, low=None, high=None, n=layer.n_tokens, target=target, met=met
+            )
+    return found
 
 
 def _metric(found: Quantity) -> Metric:

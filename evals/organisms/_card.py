@@ -114,6 +114,7 @@ def render(content: dict[str, Any]) -> str:
         f"- recipe: `{recipe['command']}`, {recipe['cpu_seconds']} CPU-seconds on one thread",
         f"- weights (SHA-256): `{content['weights_sha256']}`",
         "- prompts and held-out rows: `tasks.json`; sentences: `text.json`; the placed subspace: `truth.safetensors`",
+        "- transcoders of its MLPs: [their card](dictionaries/transcoders.md)",
         "- Dallas is a trained city, Oakland a held-out one",
         "",
         "## What is known",
