@@ -20,6 +20,7 @@ AS_ASKED = "as asked"  # cluster of the question's own prompt
 DISCOVERY_PAIRS = 24
 CONFIRMATION_PAIRS = 40
 REFERENCE_PER_CLASS = 8
+LONGEST_ABBREVIATION = 2  # letters
 
 
 class Split(Frozen):
@@ -86,12 +87,13 @@ def pool_from_task(
     rng = random.Random(seed)
     train, held_out = _phases(family, use_held_out, asked, rng)
     mediator = family.mediators[0] if family.mediators else None
+    entity = _in_words(family.entity, "swapped word")
     one_hop = next((f for f in families if mediator and f.entity == family.entity and f.answer == mediator), None)
     return Pool(
-        entity=family.entity,
-        place=f"the {family.entity}'s token",
+        entity=entity,
+        place=f"the {entity}'s token",
         mediator=mediator,
-        answer=family.answer,
+        answer=_in_words(family.answer, "answer"),
         discovery=_split(family, seen, train, one_hop, DISCOVERY_PAIRS, rng),
         confirmation=_split(family, unseen or seen, held_out, one_hop, CONFIRMATION_PAIRS, rng),
         reference=_reference(family, seen, train, mediator, rng) if mediator else (),
@@ -101,6 +103,11 @@ def pool_from_task(
         holds_out_entities=True,
         holds_out_template=bool(unseen),
     )
+
+
+def _in_words(slot: str, otherwise: str) -> str:
+    """What a slot is called in a sentence; an abbreviation says nothing to a reader."""
+    return slot if len(slot) > LONGEST_ABBREVIATION else otherwise
 
 
 def _last_word(prompt: str) -> str:

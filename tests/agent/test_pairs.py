@@ -146,3 +146,13 @@ def test_a_pair_given_in_both_directions_is_no_second_kind_of_counterfactual():
     pool = pool_from_pairs([*pairs, *pairs], None, "there", "answer", aligned=True, seed=0)
     assert not pool.confirmation.other
     assert len(pool.confirmation.swap) == len({(p["base"], p["corrupted"]) for p in pool.confirmation.swap})
+
+
+@pytest.mark.parametrize(
+    ("name", "place", "answer"),
+    [("two_hop", "the city's token", "capital"), ("ioi", "the swapped word's token", "answer")],
+)
+def test_places_are_named_in_words_and_not_by_abbreviations(atlas, name, place, answer):
+    family = next(f for f in atlas.tasks if f.name == name)
+    pool = pool_from_task(atlas.tasks, family, family.templates[0], seed=0)
+    assert (pool.place, pool.answer) == (place, answer)
