@@ -46,7 +46,8 @@ class Bench:
             return
         is_twin = kept.subject.reinit_seed is not None
         subject = self._subject(kept.subject.reinit_seed)
-        if dictionary_of(subject, kept.args["dictionary"], on_twin=is_twin).digest != then:
+        force = kept.args["force_dictionary"]
+        if dictionary_of(subject, kept.args["dictionary"], on_twin=is_twin, force=force).digest != then:
             raise ToolError(
                 f"The dictionary `{kept.args['dictionary']}` of {self.subject.name} has changed since this run began.",
                 mend="Restore it, or ask the question again: what was measured holds for the old one alone.",

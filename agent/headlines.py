@@ -8,13 +8,16 @@ from ..tools import Measurement
 from .planners._plain import name, number, say, share
 from .report.schema import Sentence
 
+FORCED = "The dictionary was forced: it was not, or is not known to be, trained on these weights."
+
 Headline = Callable[[Measurement], Sentence]
 
 
 def headline(measurement: Measurement) -> Sentence:
-    """What a measurement found, in one sentence."""
+    """What a measurement found, in one sentence, and that its dictionary was forced where it was."""
     write = _BY_TOOL.get(measurement.tool)
-    return write(measurement) if write else say(f"Measured with {name(measurement.tool)}; see its result.")
+    found = write(measurement) if write else say(f"Measured with {name(measurement.tool)}; see its result.")
+    return say(found.text, FORCED) if measurement.result.get("dictionary_forced") else found
 
 
 def _next_token(m: Measurement) -> Sentence:

@@ -11,6 +11,8 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import (
     AutoModelForCausalLM,
+    Gemma2Config,
+    Gemma3TextConfig,
     GPT2Config,
     GPTNeoXConfig,
     LlamaConfig,
@@ -30,12 +32,24 @@ SIZES = {
     "intermediate_size": 40,
     "max_position_embeddings": 32,
 }
+# Window, caps and the scaling of queries are so small that they matter. SiLU, because single precision rounds GELU of
+# less than -5 to zero, and tests count every neuron as active.
+GEMMA = {
+    "num_key_value_heads": 2,
+    "head_dim": 8,
+    "hidden_activation": "silu",
+    "query_pre_attn_scalar": 3,
+    "sliding_window": 3,
+    "layer_types": ["sliding_attention", "full_attention", "sliding_attention"],
+}
 CONFIGS = {
     "gpt2": lambda: GPT2Config(vocab_size=len(WORDS), n_embd=24, n_layer=3, n_head=4, n_positions=32),
     "llama": lambda: LlamaConfig(**SIZES, num_key_value_heads=2, attention_bias=True, mlp_bias=True),
     "mistral": lambda: MistralConfig(**SIZES, num_key_value_heads=2, sliding_window=3),
     "qwen2": lambda: Qwen2Config(**SIZES, num_key_value_heads=2),
     "qwen3": lambda: Qwen3Config(**SIZES, num_key_value_heads=2, head_dim=8),
+    "gemma2": lambda: Gemma2Config(**SIZES, **GEMMA, attn_logit_softcapping=1.5, final_logit_softcapping=4.0),
+    "gemma3_text": lambda: Gemma3TextConfig(**SIZES, **GEMMA),
     "gpt_neox": lambda: GPTNeoXConfig(**SIZES, use_parallel_residual=True),
     "gpt_neox_sequential": lambda: GPTNeoXConfig(**SIZES, use_parallel_residual=False),
 }
@@ -66,7 +80,8 @@ def random_model(family: str, seed: int = 0, spread: float = 0.3) -> torch.nn.Mo
         torch.manual_seed(seed)
         model = AutoModelForCausalLM.from_config(config, attn_implementation="eager", dtype=torch.float32)
         for name, parameter in model.named_parameters():
-            if name.endswith("bias"):  # zero at initialisation, which would hide a forgotten bias
+            # Biases and weights stored less one: zero at initialisation, which would hide that one was forgotten.
+            if name.endswith("bias") or not parameter.any():
                 torch.nn.init.normal_(parameter, std=spread)
     return model
 

@@ -31,20 +31,46 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 if TYPE_CHECKING:
+    from ._attribution_build import Graph, build_graph
+    from ._attribution_links import Block, Links
+    from ._attribution_local import LocalModel, local_model
+    from ._attribution_nodes import Sources, answer_vectors, logit_targets, most_likely
+    from ._attribution_plan import count_products
+    from ._attribution_scores import Kinds, prune, scores
+    from ._attribution_types import AttributionGraphResult
     from ._dictionary import TRANSCODERS, Dictionary, LayerStats, Transcoder
-    from ._dictionary_file import dictionary_of, save_dictionary
+    from ._dictionary_file import dictionary_of, save_dictionary, source_of
     from ._dictionary_quality import evaluate_transcoder, splices
+    from ._dictionary_source import Source, check_fit
     from ._dictionary_training import TranscoderRecipe, train_from_file, train_transcoders
+    from ._graph_export import ExportOptions, export_graph, named_graph
+    from ._graph_networkx import from_networkx, graph_from_graphml, graphml_of, to_networkx
+    from ._graph_reading import graph_from_json, read_text
+    from ._graph_scores import graph_scores, most_influential
+    from ._graph_types import PlainGraph, PlainNode
     from ._hooks import Edit
     from ._loading import usable_device
     from ._subject import REFERENCE_FOLDER, Subject, load_subject, reference_models
     from ._threads import one_thread
 
-_NEEDS_TORCH = {
+_HEAVY = {
+    "_attribution_build": ("Graph", "build_graph"),
+    "_attribution_links": ("Block", "Links"),
+    "_attribution_local": ("LocalModel", "local_model"),
+    "_attribution_nodes": ("Sources", "answer_vectors", "logit_targets", "most_likely"),
+    "_attribution_plan": ("count_products",),
+    "_attribution_scores": ("Kinds", "prune", "scores"),
+    "_attribution_types": ("AttributionGraphResult",),
     "_dictionary": ("TRANSCODERS", "Dictionary", "LayerStats", "Transcoder"),
-    "_dictionary_file": ("dictionary_of", "save_dictionary"),
+    "_dictionary_file": ("dictionary_of", "save_dictionary", "source_of"),
     "_dictionary_quality": ("evaluate_transcoder", "splices"),
+    "_dictionary_source": ("Source", "check_fit"),
     "_dictionary_training": ("TranscoderRecipe", "train_from_file", "train_transcoders"),
+    "_graph_export": ("ExportOptions", "export_graph", "named_graph"),
+    "_graph_networkx": ("from_networkx", "graph_from_graphml", "graphml_of", "to_networkx"),
+    "_graph_reading": ("graph_from_json", "read_text"),
+    "_graph_scores": ("graph_scores", "most_influential"),
+    "_graph_types": ("PlainGraph", "PlainNode"),
     "_hooks": ("Edit",),
     "_loading": ("usable_device",),
     "_subject": ("REFERENCE_FOLDER", "Subject", "load_subject", "reference_models"),
@@ -53,8 +79,8 @@ _NEEDS_TORCH = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import what needs torch when it is first used: help and memory do without it."""
-    for module, names in _NEEDS_TORCH.items():
+    """Import what needs torch, scipy or networkx when it is first used: help and memory do without them."""
+    for module, names in _HEAVY.items():
         if name in names:
             return getattr(import_module(f"{__name__}.{module}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
@@ -64,13 +90,24 @@ __all__ = [
     "NO_GAP",
     "REFERENCE_FOLDER",
     "TRANSCODERS",
+    "AttributionGraphResult",
+    "Block",
     "Dictionary",
     "Edit",
+    "ExportOptions",
     "Frozen",
+    "Graph",
+    "Kinds",
     "LayerStats",
+    "Links",
+    "LocalModel",
     "Measurement",
+    "PlainGraph",
+    "PlainNode",
     "Progress",
     "Row",
+    "Source",
+    "Sources",
     "Subject",
     "SubjectKey",
     "TaskFamily",
@@ -81,21 +118,41 @@ __all__ = [
     "ToolResult",
     "Transcoder",
     "TranscoderRecipe",
+    "answer_vectors",
+    "build_graph",
     "canonical",
+    "check_fit",
+    "count_products",
     "dictionary_of",
     "differing_positions",
     "digest",
     "evaluate_transcoder",
+    "export_graph",
+    "from_networkx",
     "get_tool",
+    "graph_from_graphml",
+    "graph_from_json",
+    "graph_scores",
+    "graphml_of",
     "load_subject",
     "load_tools",
+    "local_model",
+    "logit_targets",
     "measurement_id",
+    "most_influential",
+    "most_likely",
+    "named_graph",
     "one_thread",
     "parse_site",
+    "prune",
+    "read_text",
     "reference_models",
     "save_dictionary",
+    "scores",
     "silent",
+    "source_of",
     "splices",
+    "to_networkx",
     "token_positions",
     "tool",
     "train_from_file",

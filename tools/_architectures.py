@@ -4,11 +4,11 @@ Only this file and `_subject.py` know Hugging Face's module names. What is said 
 (`_proof.py`): an adapter that is wrong about a model refuses the model instead of measuring something else.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
 
 import torch
-from einops import einsum, rearrange, repeat
+from einops import rearrange, repeat
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -24,7 +24,7 @@ def _wide(x: Tensor) -> Tensor:
 class Norm:
     """LayerNorm (`centred`) or RMSNorm, split into the part that depends on the input and the part that does not."""
 
-    weight: Float[Tensor, " d_model"]
+    weight: Float[Tensor, " d_model"]  # what is multiplied with: 1 + w where a family stores w
     bias: Float[Tensor, " d_model"] | None
     eps: float
     centred: bool
@@ -54,6 +54,8 @@ class BlockWeights:
     b_O: Float[Tensor, " d_model"]
     W_down: Float[Tensor, "d_mlp d_model"]
     b_down: Float[Tensor, " d_model"]
+    post_attention: Norm | None = None  # of attention's output, before it is added to the stream
+    post_mlp: Norm | None = None  # of the MLP's output, before it is added to the stream
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,18 @@ class BlockModules:
     attention_output: nn.Module  # takes all heads side by side: [batch, pos, head * d_head]
     mlp: nn.Module
     mlp_output: nn.Module  # takes the neurons: [batch, pos, d_mlp]
+    post_attention: nn.Module | None = None
+    post_mlp: nn.Module | None = None
+
+    @property
+    def attention_adds(self) -> nn.Module:
+        """The module whose output, or the first of its outputs, attention adds to the stream."""
+        return self.attention if self.post_attention is None else self.post_attention
+
+    @property
+    def mlp_adds(self) -> nn.Module:
+        """The module whose output the MLP adds to the stream."""
+        return self.mlp if self.post_mlp is None else self.post_mlp
 
 
 @runtime_checkable
@@ -73,6 +87,8 @@ class Architecture(Protocol):
     """What a family must tell."""
 
     parallel: bool  # attention and MLP read the same residual stream
+    embedding_scale: float  # what the embedding's rows are multiplied with on their way into the stream
+    logit_softcap: float | None  # c where the logits are c * tanh(x / c) of what the unembedding gives
 
     def n_kv_heads(self) -> int: ...
     def embedding(self) -> nn.Module: ...
@@ -87,18 +103,25 @@ def zeros_if_none(bias: Tensor | None, like: Tensor) -> Tensor:
     return torch.zeros(like.shape[-1], dtype=like.dtype, device=like.device) if bias is None else bias
 
 
+def soft_capped(logits: Float[Tensor, "*any vocab"], cap: float | None) -> Float[Tensor, "*any vocab"]:
+    """The model's logits from what its unembedding gives: monotone, and never beyond the cap where there is one."""
+    return logits if cap is None else (logits / cap).tanh() * cap
+
+
 def _layer_norm(module: Any) -> Norm:
     return Norm(module.weight, module.bias, module.eps, centred=True)
 
 
-def _rms_norm(module: Any) -> Norm:
-    return Norm(module.weight, None, module.variance_epsilon, centred=False)
-
-
-class Gpt2:
-    """GPT-2: LayerNorm, learned positions, one matrix for queries, keys and values."""
+class _Plain:
+    """What most families do: blocks in sequence, embeddings and logits as the matrices give them."""
 
     parallel = False
+    embedding_scale = 1.0
+    logit_softcap: float | None = None
+
+
+class Gpt2(_Plain):
+    """GPT-2: LayerNorm, learned positions, one matrix for queries, keys and values."""
 
     def __init__(self, model: Any) -> None:
         self.body, self.n_heads = model.transformer, model.config.n_head
@@ -134,10 +157,8 @@ class Gpt2:
         return _layer_norm(self.body.ln_f)
 
 
-class LlamaLike:
+class LlamaLike(_Plain):
     """Llama, Mistral, Qwen2, Qwen3: RMSNorm, rotary positions, grouped-query attention, gated MLP."""
-
-    parallel = False
 
     def __init__(self, model: Any) -> None:
         self.body, config = model.model, model.config
@@ -165,8 +186,8 @@ class LlamaLike:
         v_bias = zeros_if_none(attention.v_proj.bias, attention.v_proj.weight.T)
         shared_by = self.n_heads // self.n_kv
         return BlockWeights(
-            norm1=_rms_norm(block.input_layernorm),
-            norm2=_rms_norm(block.post_attention_layernorm),
+            norm1=self.norm(block.input_layernorm),
+            norm2=self.norm(block.post_attention_layernorm),
             W_V=repeat(values, "group model dim -> (group shared) model dim", shared=shared_by),
             b_V=repeat(v_bias, "(group dim) -> (group shared) dim", group=self.n_kv, shared=shared_by),
             W_O=rearrange(attention.o_proj.weight, "model (head dim) -> head dim model", head=self.n_heads),
@@ -176,10 +197,52 @@ class LlamaLike:
         )
 
     def final_norm(self) -> Norm:
-        return _rms_norm(self.body.norm)
+        return self.norm(self.body.norm)
+
+    def norm(self, module: Any) -> Norm:
+        return Norm(module.weight, None, module.variance_epsilon, centred=False)
 
 
-class GptNeox:
+class Gemma(LlamaLike):
+    """Gemma 2 and 3, text: as Llama, with a norm behind attention and MLP too, scaled embeddings and capped logits."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__(model)
+        if model.config.use_bidirectional_attention:
+            raise ToolError(
+                "This model's tokens attend to what follows them.",
+                mend="Give a causal language model: one whose configuration has no `use_bidirectional_attention`.",
+            )
+        table = self.body.embed_tokens
+        self.embedding_scale = table.embed_scale.to(table.weight.dtype).item()  # rounded as the model rounds it
+        self.logit_softcap = model.config.final_logit_softcapping
+
+    def blocks(self) -> list[BlockModules]:
+        return [
+            replace(
+                modules,
+                norm2=block.pre_feedforward_layernorm,
+                post_attention=block.post_attention_layernorm,
+                post_mlp=block.post_feedforward_layernorm,
+            )
+            for modules, block in zip(super().blocks(), self.body.layers, strict=True)
+        ]
+
+    def weights(self, layer: int) -> BlockWeights:
+        block = self.body.layers[layer]
+        return replace(
+            super().weights(layer),
+            norm2=self.norm(block.pre_feedforward_layernorm),
+            post_attention=self.norm(block.post_attention_layernorm),
+            post_mlp=self.norm(block.post_feedforward_layernorm),
+        )
+
+    def norm(self, module: Any) -> Norm:
+        # The model adds in single precision; in half, the sum would lose most of the stored weight's digits.
+        return Norm(1 + _wide(module.weight), None, module.eps, centred=False)
+
+
+class GptNeox(_Plain):
     """GPT-NeoX: LayerNorm, rotary positions, attention and MLP in parallel unless the configuration says otherwise."""
 
     def __init__(self, model: Any) -> None:
@@ -228,6 +291,8 @@ FAMILIES: dict[str, Any] = {
     "mistral": LlamaLike,
     "qwen2": LlamaLike,
     "qwen3": LlamaLike,
+    "gemma2": Gemma,
+    "gemma3_text": Gemma,
     "gpt_neox": GptNeox,
 }
 
@@ -243,14 +308,3 @@ def adapter_for(model: Any) -> Architecture:
         known = ", ".join(sorted(FAMILIES))
         raise ToolError(f"Models of type `{family}` are not supported.", mend=f"Supported types: {known}.")
     return FAMILIES[family](model)
-
-
-def attention_from_parts(
-    weights: BlockWeights,
-    resid: Float[Tensor, "batch pos d_model"],
-    pattern: Float[Tensor, "batch head pos pos"],
-) -> Float[Tensor, "batch pos head d_head"]:
-    """Each head's output before its output matrix, from the stream and the attention pattern alone."""
-    normed = weights.norm1(resid)
-    values = einsum(normed, weights.W_V, "batch key model, head model dim -> batch key head dim") + weights.b_V
-    return einsum(pattern, values, "batch head query key, batch key head dim -> batch query head dim")

@@ -1,121 +1,117 @@
-"""Rows of an attribution graph put together: which features become nodes, and the square matrix between all nodes."""
+"""An attribution graph put together: which features become nodes, their links, and a proof by intervention."""
 
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from ._attribution_links import Links
 from ._attribution_local import LocalModel, frozen_run
-from ._attribution_scores import Kinds, influence, shares
-from ._attribution_sweep import Targets, direct_effects, feature_targets
-from ._base import Progress, ToolError
+from ._attribution_nodes import Sources, Targets, feature_targets
+from ._attribution_scores import Kinds, influence
+from ._attribution_sweep import direct_effects
+from ._base import Progress, ToolError, silent
 
 ROUNDS = 8  # times that the ranking of features is renewed while they are chosen
 LARGEST_TABLE = 2**29  # links held at once: 2 GiB in single precision
+AT_ONCE = 256  # features whose links are found in one sweep, though they join in smaller rounds
 INTERVENTIONS = 8
 
 
 @dataclass(frozen=True)
 class Graph:
-    """A graph before pruning. Nodes in order: chosen features, errors by layer, tokens, logits."""
+    """A graph before pruning, over the numbers of all nodes that there could be (see `_attribution_nodes.py`)."""
 
     local: LocalModel
     targets: Targets  # chosen features, then logits
-    chosen: Int[Tensor, " _"]  # numbers of the chosen among the active features
-    effects: Float[Tensor, "batch feature"]  # of every source on every target
-    constants: Float[Tensor, " batch"]
-    weight: Float[Tensor, " _"]
+    chosen: Int[Tensor, " _"]  # numbers of the features that are nodes
+    links: Links
+    weight: Float[Tensor, " batch"]  # of each logit, and zero for every other node
 
     @property
-    def n_errors(self) -> int:
-        """Error nodes (count): one per layer and position."""
-        return len(self.local.blocks) * len(self.local.ids)
-
-    @property
-    def adjacency(self) -> Float[Tensor, "batch batch"]:
-        """Rows are targets, columns sources, over all nodes."""
-        n_features, n_logits = len(self.chosen), len(self.weight)
-        columns = torch.cat([self.effects[:, self.chosen], self.effects[:, self.local.n_active :]], 1)
-        n_nodes = columns.shape[1] + n_logits
-        square = columns.new_zeros(n_nodes, n_nodes)
-        square[:n_features, : columns.shape[1]] = columns[:n_features]
-        square[n_nodes - n_logits :, : columns.shape[1]] = columns[n_features:]
-        return square
-
-    @property
-    def node_weight(self) -> Float[Tensor, " batch"]:
-        """The weight of each logit, and zero for every other node."""
-        others = self.weight.new_zeros(len(self.chosen) + self.n_errors + len(self.local.ids))
-        return torch.cat([others, self.weight])
+    def present(self) -> Bool[Tensor, " batch"]:
+        """Which of the numbers are nodes."""
+        mask = torch.ones_like(self.weight, dtype=torch.bool)
+        mask[: self.local.n_active] = False
+        mask[self.chosen] = True
+        return mask
 
     @property
     def kinds(self) -> Kinds:
-        """Which nodes are what."""
-        counts = (len(self.chosen), self.n_errors, len(self.local.ids), len(self.weight))
-        kind = torch.repeat_interleave(torch.arange(4), torch.tensor(counts)).to(self.weight.device)
+        """Which numbers are what."""
+        local = self.local
+        counts = (local.n_active, len(local.blocks) * len(local.ids), len(local.ids))
+        of = torch.tensor([*counts, len(self.weight) - local.n_sources])
+        kind = torch.repeat_interleave(torch.arange(4), of).to(self.weight.device)
         return Kinds(error=kind == 1, token=kind == 2, logit=kind == 3)
 
 
-def build(
-    local: LocalModel, logits: Targets, weight: Float[Tensor, " batch"], max_features: int, progress: Progress
+def build_graph(
+    local: LocalModel,
+    logits: Targets,
+    weight: Float[Tensor, " batch"],
+    max_features: int,
+    progress: Progress = silent,
+    round_size: int | None = None,
 ) -> Graph:
     """Direct effects on the logits and on the features that matter most to them.
 
     Where more are active than may be nodes, features join in rounds, each time those of largest influence over the
-    paths found so far (as in circuit-tracer).
+    paths found so far (as in circuit-tracer). Where all may be nodes, one sweep finds all links.
+
+    Args:
+        weight: Of each logit.
+        round_size: Features that join in a round; an eighth of them unless given.
 
     Raises:
-        ToolError: the table of links would not fit in memory.
+        ToolError: the links would not fit in memory.
     """
-    due = min(local.n_active, max_features)
-    if (due + len(weight)) * local.n_sources > LARGEST_TABLE:
-        fits = max(1, LARGEST_TABLE // local.n_sources // 2)
-        raise ToolError(
-            f"{due} feature nodes with {local.n_sources} sources each are {due * local.n_sources} links.",
-            mend=f"Shorten the prompt, lower `max_feature_nodes` to {fits}, or use a sparser dictionary.",
-        )
-    logit_rows, logit_constants = direct_effects(local, logits)
-    chosen = torch.arange(local.n_active if due == local.n_active else 0, device=weight.device)
-    targets = feature_targets(local, chosen)
-    rows, constants = direct_effects(local, targets)
-    while len(chosen) < due:
-        progress(len(chosen), due, "choosing features")
-        size = min(due - len(chosen), -(-due // ROUNDS))
-        fresh = _most_influential(local, logit_rows, rows, chosen, weight, size)
-        more, more_constants = direct_effects(local, feature_targets(local, fresh))
-        chosen, rows = torch.cat([chosen, fresh]), torch.cat([rows, more])
-        constants = torch.cat([constants, more_constants])
-    order = chosen.argsort()
-    features = feature_targets(local, chosen[order])
-    both = (torch.cat(pair) for pair in zip(vars(features).values(), vars(logits).values(), strict=True))
-    return Graph(
-        local=local,
-        targets=Targets(*both),
-        chosen=chosen[order],
-        effects=torch.cat([rows[order], logit_rows]),
-        constants=torch.cat([constants[order], logit_constants]),
-        weight=weight,
+    due, sources = min(local.n_active, max_features), Sources(local)
+    _refuse_what_does_not_fit(local, sources, due, len(weight))
+    n_nodes = local.n_sources + len(weight)
+    weights = torch.cat([weight.new_zeros(local.n_sources), weight])
+    if due == local.n_active:
+        chosen = torch.arange(due, device=weight.device)
+        targets = feature_targets(local, chosen) + logits
+        return Graph(local, targets, chosen, direct_effects(local, sources, targets, n_nodes, progress), weights)
+    links = direct_effects(local, sources, logits, n_nodes)
+    known, chosen = torch.zeros_like(weights, dtype=torch.bool), torch.zeros_like(weights, dtype=torch.bool)
+    known[logits.number] = chosen[logits.number] = True
+    size = round_size or -(-due // ROUNDS)
+    for start in range(0, due, size):
+        progress(start, due, "choosing features")
+        reach = influence(links, weights, chosen)
+        reach[chosen] = -1
+        ranked = reach[: local.n_active].sort(descending=True, stable=True).indices
+        fresh = ranked[: min(size, due - start)]
+        if not known[fresh].all():
+            # A sweep over few targets costs nearly what one over more does, and those that rank next will be needed.
+            ahead = ranked[: min(max(size, AT_ONCE), due - start)]
+            ahead = ahead[~known[ahead]].sort().values
+            links = links.join(direct_effects(local, sources, feature_targets(local, ahead), n_nodes))
+            known[ahead] = True
+        chosen[fresh] = True
+    kept = chosen[: local.n_active].nonzero()[:, 0]
+    chosen[local.n_active :] = True
+    return Graph(local, feature_targets(local, kept) + logits, kept, links.within(chosen), weights)
+
+
+def _refuse_what_does_not_fit(local: LocalModel, sources: Sources, due: int, n_logits: int) -> None:
+    """How many sources each target would see, for the targets that see most."""
+    counts = torch.zeros(len(local.blocks) + 1, len(local.ids), dtype=torch.long, device=sources.number.device)
+    counts.index_put_((sources.layer + 1, sources.position), torch.ones_like(sources.number), accumulate=True)
+    below = counts.cumsum(0).cumsum(1)  # sources up to a layer and a position
+    each = below[local.layer, local.position].sort(descending=True).values.cumsum(0)
+    n_links = int(each[due - 1]) + n_logits * local.n_sources
+    if n_links <= LARGEST_TABLE:
+        return
+    fits = int(((each + n_logits * local.n_sources) <= LARGEST_TABLE).sum())
+    raise ToolError(
+        f"{due} feature nodes have {n_links} links, {n_links * 4 / 2**30:.1f} GiB; at most "
+        f"{LARGEST_TABLE * 4 / 2**30:.3g} GiB are held at once.",
+        mend=f"Shorten the prompt, lower `max_feature_nodes` to {max(1, fits)}, or use a sparser dictionary.",
     )
-
-
-def _most_influential(
-    local: LocalModel,
-    logit_rows: Float[Tensor, "_ feature"],
-    rows: Float[Tensor, "batch feature"],
-    chosen: Int[Tensor, " batch"],
-    weight: Float[Tensor, " _"],
-    size: int,
-) -> Int[Tensor, " _"]:
-    """The features outside the graph with the largest influence over paths inside it."""
-    share = shares(rows)
-    step = weight @ shares(logit_rows)
-    reach = torch.zeros_like(step)
-    while step.any():
-        reach, step = reach + step, step[chosen] @ share
-    reach = reach[: local.n_active]
-    reach[chosen] = -1
-    return reach.sort(descending=True, stable=True).indices[:size]
 
 
 def intervention_error(graph: Graph) -> tuple[float, int]:
@@ -125,38 +121,34 @@ def intervention_error(graph: Graph) -> tuple[float, int]:
         Largest difference between a target's change and its link, as a share of the source's largest link, and the
         number of sources.
     """
-    local, adjacency = graph.local, graph.adjacency
-    reach = influence(shares(adjacency), graph.node_weight)[: adjacency.shape[1] - len(graph.weight)]
+    local = graph.local
+    reach = influence(graph.links, graph.weight)[: local.n_sources]
     strongest = reach.sort(descending=True, stable=True).indices[:INTERVENTIONS]
     strongest = strongest[reach[strongest] > 0]
-    beyond = strongest + local.n_active - len(graph.chosen)
-    sources = [
-        int(graph.chosen[node]) if node < len(graph.chosen) else int(other)
-        for node, other in zip(strongest.tolist(), beyond, strict=True)
-    ]
-    moved = _moved(graph, sources)
-    links = graph.effects[:, sources].T
-    return ((moved - links).abs().amax(1) / links.abs().amax(1)).max().item(), len(sources)
+    links = graph.links.into(graph.targets.number, strongest).T
+    moved = moved_by(graph, strongest.tolist())
+    return ((moved - links).abs().amax(1) / links.abs().amax(1)).max().item(), len(strongest)
 
 
-def _moved(graph: Graph, sources: list[int]) -> Float[Tensor, "_ batch"]:
-    """By how much each source moves each target in a forward run."""
+def moved_by(graph: Graph, sources: list[int]) -> Float[Tensor, "_ batch"]:
+    """By how much adding each source once more moves each target in a forward run of the local replacement model."""
     local, targets = graph.local, graph.targets
-    n_layers, n_pos = len(local.blocks), len(local.ids)
-    to_tokens = local.embedding.new_zeros(len(sources) + 1, *local.embedding.shape)  # the last row stays as it was
-    to_mlps = local.embedding.new_zeros(len(sources) + 1, n_layers, *local.embedding.shape)
-    layers, positions = local.layer, local.position
+    tokens = local.embedding.repeat(len(sources) + 1, 1, 1)  # the last row stays as it was
+    mlps = local.written().repeat(len(sources) + 1, 1, 1, 1)
+    layers, positions, n_pos = local.layer, local.position, len(local.ids)
     for row, source in enumerate(sources):
-        layer, position = divmod(source - local.n_active, n_pos)
         if source < local.n_active:
-            layer, position = int(layers[source]), int(positions[source])
-            within = torch.tensor([source - int((layers < layer).sum())], device=layers.device)
-            to_mlps[row, layer, position] = local.blocks[layer].writes(within)[0]
-        elif layer < n_layers:
-            to_mlps[row, layer, position] = local.blocks[layer].error[position]
+            layer, at = int(layers[source]), int(positions[source])
+            within = source - int((layers < layer).sum())
+            for later in range(len(local.blocks) - layer if local.cross_layer else 1):
+                mlps[row, layer + later, at] += local.blocks[layer].writes(later)[within]
+            continue
+        layer, at = divmod(source - local.n_active, n_pos)
+        if layer < len(local.blocks):
+            mlps[row, layer, at] += local.blocks[layer].error[at]
         else:
-            to_tokens[row, position] = local.embedding[position]
-    run = frozen_run(local, to_tokens, to_mlps)
+            tokens[row, at] += local.embedding[at]
+    run = frozen_run(local, tokens, mlps)
     read = torch.cat([run.mlp_in, run.final[:, None]], 1)
     change = (read[:-1] - read[-1:])[:, targets.layer, targets.position]
     return (change * targets.vector).sum(-1)

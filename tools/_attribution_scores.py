@@ -1,15 +1,17 @@
-"""Influence, scores and pruning of an attribution graph, from its adjacency matrix alone.
+"""Influence, scores and pruning of an attribution graph, on its blocks: no square matrix is ever made.
 
-Formulas as published with circuit-tracer (Hanna, Piotrowski, Lindsey, Ameisen 2025) and in Ameisen et al. 2025. Rows
-are targets, columns sources. Rows of absolute weights are divided by their sum; influence on the weighted targets is
-w(A + A^2 + ...), a finite sum because a graph of layers has no cycle.
+Definitions as published with circuit-tracer (Hanna, Piotrowski, Lindsey, Ameisen 2025) and in Ameisen et al. 2025. A
+target's absolute links are divided by their sum; influence on the weighted targets is w(A + A^2 + ...). Every link
+leads to a higher layer, so one walk over the blocks from the top down sums paths of all lengths.
 """
 
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
+
+from ._attribution_links import Links
 
 SMALLEST_ROW = 1e-10
 
@@ -23,36 +25,46 @@ class Kinds:
     logit: Bool[Tensor, " batch"]
 
 
-def shares(adjacency: Float[Tensor, "*any feature"]) -> Float[Tensor, "*any feature"]:
-    """Each target's absolute incoming weights as shares of their sum."""
-    size = adjacency.abs()
-    return size / size.sum(-1, keepdim=True).clamp(min=SMALLEST_ROW)
+@dataclass(frozen=True)
+class Pruned:
+    """What pruning leaves."""
+
+    nodes: Bool[Tensor, " batch"]
+    targets: Int[Tensor, " feature"]  # of each link
+    sources: Int[Tensor, " feature"]
+    weights: Float[Tensor, " feature"]
 
 
-def influence(share: Float[Tensor, "batch batch"], weight: Float[Tensor, " batch"]) -> Float[Tensor, " batch"]:
-    """How much of the weighted targets runs through each node, over paths of every length."""
-    total, step = torch.zeros_like(weight), weight
-    for _ in range(len(weight) + 1):
-        step = step @ share
-        if not step.any():
-            return total
-        total = total + step
-    raise AssertionError("the graph has a cycle")
+def influence(
+    links: Links, weight: Float[Tensor, " batch"], through: Bool[Tensor, " batch"] | None = None
+) -> Float[Tensor, " batch"]:
+    """How much of the weighted targets runs through each node, over paths of every length.
+
+    Args:
+        through: Nodes that paths may lead on from; all unless given.
+    """
+    reach, share = torch.zeros_like(weight), 1 / links.incoming.clamp(min=SMALLEST_ROW)
+    if through is not None:
+        share = share * through
+    for block in links.top_first:
+        leads_on = (reach[block.targets] + weight[block.targets]) * share[block.targets]
+        reach[block.sources] += leads_on @ block.values.abs()
+    return reach
 
 
-def scores(
-    adjacency: Float[Tensor, "batch batch"], weight: Float[Tensor, " batch"], kinds: Kinds
-) -> tuple[float, float]:
+def scores(links: Links, weight: Float[Tensor, " batch"], kinds: Kinds) -> tuple[float, float]:
     """Replacement and completeness of a graph that was not pruned.
 
     Returns:
         Replacement: of the influence that ends in tokens or errors, the part that ends in tokens. Completeness: the
         part of each node's input that comes from no error, weighted by the node's influence.
     """
-    share = shares(adjacency)
-    reach = influence(share, weight)
+    reach = influence(links, weight)
     tokens, errors = reach[kinds.token].sum(), reach[kinds.error].sum()
-    explained = share.sum(-1).new_ones(len(share)) - share[:, kinds.error].sum(-1)
+    from_errors = links.zeros()
+    for block in links.blocks:
+        from_errors[block.targets] = block.values[:, kinds.error[block.sources]].abs().sum(1)
+    explained = 1 - from_errors / links.incoming.clamp(min=SMALLEST_ROW)
     importance = reach + weight
     replacement = tokens / (tokens + errors).clamp(min=SMALLEST_ROW)
     return replacement.item(), ((explained * importance).sum() / importance.sum()).item()
@@ -74,33 +86,35 @@ def cumulative_share(score: Float[Tensor, " batch"]) -> Float[Tensor, " batch"]:
 
 
 def prune(
-    adjacency: Float[Tensor, "batch batch"],
-    weight: Float[Tensor, " batch"],
-    kinds: Kinds,
-    node_threshold: float,
-    edge_threshold: float,
-) -> tuple[Bool[Tensor, " batch"], Bool[Tensor, "batch batch"]]:
+    links: Links, weight: Float[Tensor, " batch"], kinds: Kinds, node_threshold: float, edge_threshold: float
+) -> Pruned:
     """Which nodes and links carry most of the influence. Tokens and logits always stay."""
     always = kinds.token | kinds.logit
-    reach = influence(shares(adjacency), weight)
+    reach = influence(links, weight)
     nodes = always | (reach >= smallest_kept(reach, node_threshold))
-    kept = adjacency * (nodes[:, None] & nodes)
-    share = shares(kept)
-    score = share * (influence(share, weight) + weight)[:, None]
-    links = (score >= smallest_kept(score.flatten(), edge_threshold)) & (kept != 0)
-    return _without_loose_ends(nodes, links, always, kinds.error)
+    kept = links.within(nodes)
+    importance = (influence(kept, weight) + weight) / kept.incoming.clamp(min=SMALLEST_ROW)
+    targets, sources, weights = kept.pairs()
+    score = weights.abs() * importance[targets]
+    strong = score >= smallest_kept(score, edge_threshold) if len(score) else score.bool()
+    return _without_loose_ends(nodes, targets[strong], sources[strong], weights[strong], always, kinds.error)
 
 
 def _without_loose_ends(
     nodes: Bool[Tensor, " batch"],
-    links: Bool[Tensor, "batch batch"],
+    targets: Int[Tensor, " feature"],
+    sources: Int[Tensor, " feature"],
+    weights: Float[Tensor, " feature"],
     always: Bool[Tensor, " batch"],
     error: Bool[Tensor, " batch"],
-) -> tuple[Bool[Tensor, " batch"], Bool[Tensor, "batch batch"]]:
+) -> Pruned:
     """Drop features and errors that lead nowhere and features that nothing leads to, until none is left."""
     while True:
-        stays = nodes & (always | (links.any(0) & (links.any(1) | error)))
-        links = links & stays[:, None] & stays
+        leads, led_to = torch.zeros_like(nodes), torch.zeros_like(nodes)
+        leads[sources], led_to[targets] = True, True
+        stays = nodes & (always | (leads & (led_to | error)))
+        left = stays[targets] & stays[sources]
+        targets, sources, weights = targets[left], sources[left], weights[left]
         if torch.equal(stays, nodes):
-            return nodes, links
+            return Pruned(nodes, targets, sources, weights)
         nodes = stays

@@ -56,6 +56,7 @@ class AttributionGraphResult(ToolResult):
     n_links_before_pruning: int = Field(description="Links other than zero of the whole graph (count).")
     dictionary: str = Field(description="Dictionary whose features are the nodes.")
     dictionary_digest: str = Field(description="SHA-256 of that dictionary.")
+    dictionary_forced: bool = Field(description="Whether it was not, or is not known to be, trained on these weights.")
     n_active_features: int = Field(description="Features active on the prompt, over all positions (count).")
     n_features_left_out: int = Field(
         description="Active features beyond `max_feature_nodes`, those of least influence (count). They are no nodes, "

@@ -1,8 +1,11 @@
 """Sparse dictionaries: the features that stand in for an MLP, and where a subject's dictionaries are found.
 
 A transcoder reads an MLP's input and writes its output through sparse features (Dunefsky, Chlenski, Nanda 2024,
-"Transcoders Find Interpretable LLM Feature Circuits"); TopK after Gao et al. 2024, "Scaling and evaluating sparse
-autoencoders"; JumpReLU after Rajamanoharan et al. 2024.
+"Transcoders Find Interpretable LLM Feature Circuits"), beside a linear skip where it has one (Paulo, Shabalin, Belrose
+2025); a sparse autoencoder is the transcoder that reads and writes one site. Features of a cross-layer transcoder
+write to all later MLP outputs too (Ameisen et al. 2025). TopK after Gao et al. 2024, "Scaling and evaluating sparse
+autoencoders"; JumpReLU after Rajamanoharan et al. 2024, which is also how BatchTopK (Bussmann et al. 2024) reads once
+it is trained; matching pursuit after Costa et al. 2025.
 
 The dictionary `neurons` needs no training: the MLP's own neurons are its features, so nothing is left over. A neuron
 of a gated MLP is a product of two readings of its input, and no encoder vector says that exactly. So a neuron as a
@@ -26,7 +29,7 @@ from torch import Tensor, nn
 from ._base import Frozen, ToolError, canonical
 from ._subject import Subject
 
-Activation = Literal["relu", "topk", "jumprelu"]
+Activation = Literal["relu", "topk", "jumprelu", "mp"]
 NEURONS, TRANSCODERS = "neurons", "transcoders"
 FOLDER = "dictionaries"
 
@@ -59,6 +62,10 @@ class FeatureLayer(Protocol):
     def W_dec(self) -> Float[Tensor, "feature d_model"]: ...
     @property
     def b_dec(self) -> Float[Tensor, " d_model"]: ...
+    @property
+    def W_skip(self) -> Float[Tensor, "d_model d_model"] | None: ...
+    @property
+    def W_dec_later(self) -> tuple[Float[Tensor, "feature d_model"], ...]: ...
 
     def acts(self, value: Tensor) -> Tensor:
         """Activations from the value of the site that it reads."""
@@ -73,7 +80,7 @@ class FeatureLayer(Protocol):
 
 @dataclass(frozen=True)
 class Transcoder:
-    """Reads `mlp_in.L`, writes `mlp_out.L`. Its target value is the pre-activation: what enters the nonlinearity."""
+    """Reads one site and writes another. Its target value is the pre-activation: what enters the nonlinearity."""
 
     layer: int
     W_enc: Float[Tensor, "feature d_model"]
@@ -81,12 +88,16 @@ class Transcoder:
     W_dec: Float[Tensor, "feature d_model"]
     b_dec: Float[Tensor, " d_model"]
     activation: Activation
-    k: int | None = None
+    k: int | None = None  # features per token for topk, steps for mp
     threshold: Float[Tensor, " feature"] | None = None
+    W_skip: Float[Tensor, "d_model d_model"] | None = None  # adds value @ W_skip to what is written
+    W_dec_later: tuple[Float[Tensor, "feature d_model"], ...] = ()  # to the layers after this one, in order
+    reads_at: str = "mlp_in"
+    writes_at: str = "mlp_out"
 
     def __post_init__(self) -> None:
-        if (self.activation == "topk") != (self.k is not None):
-            raise ValueError(f"activation {self.activation} with k={self.k}; k belongs to topk, and topk needs it")
+        if (self.activation in ("topk", "mp")) != (self.k is not None):
+            raise ValueError(f"activation {self.activation} with k={self.k}; topk and mp need k, no other takes it")
         if (self.activation == "jumprelu") != (self.threshold is not None):
             raise ValueError(f"activation {self.activation}: a threshold belongs to jumprelu, and jumprelu needs it")
         if self.k is not None and not 1 <= self.k <= self.n_features:
@@ -95,16 +106,23 @@ class Transcoder:
     @property
     def reads(self) -> str:
         """Site that its activations are computed from."""
-        return f"mlp_in.{self.layer}"
+        return f"{self.reads_at}.{self.layer}"
+
+    @property
+    def writes(self) -> str:
+        """Site that it stands in for."""
+        return f"{self.writes_at}.{self.layer}"
 
     @property
     def n_features(self) -> int:
         """Features of this layer (count)."""
         return self.W_enc.shape[0]
 
-    def encode(self, mlp_in: Float[Tensor, "*any d_model"]) -> Float[Tensor, "*any feature"]:
+    def encode(self, value: Float[Tensor, "*any d_model"]) -> Float[Tensor, "*any feature"]:
         """Activations of all features."""
-        pre = einsum(mlp_in, self.W_enc, "... d_model, feature d_model -> ... feature") + self.b_enc
+        if self.activation == "mp":
+            return self._pursue(value)
+        pre = einsum(value, self.W_enc, "... d_model, feature d_model -> ... feature") + self.b_enc
         if self.threshold is not None:
             return pre * (pre > self.threshold)
         acts = pre.relu()
@@ -113,9 +131,29 @@ class Transcoder:
         best = acts.topk(self.k, dim=-1)
         return torch.zeros_like(acts).scatter(-1, best.indices, best.values)
 
+    def _pursue(self, value: Float[Tensor, "*any d_model"]) -> Float[Tensor, "*any feature"]:
+        """Matching pursuit: k times, the feature that fits the rest best takes its part of it."""
+        rest = value - self.b_dec
+        acts = rest.new_zeros(*rest.shape[:-1], self.n_features)
+        for _ in range(self.k or 0):
+            fit = einsum(rest, self.W_dec, "... d_model, feature d_model -> ... feature").relu()
+            best = fit.max(-1, keepdim=True)
+            acts = acts.scatter_add(-1, best.indices, best.values)
+            rest = rest - best.values * self.W_dec[best.indices[..., 0]]
+        return acts
+
     def decode(self, acts: Float[Tensor, "*any feature"]) -> Float[Tensor, "*any d_model"]:
-        """What these activations write to the stream."""
+        """What these activations write to its own layer's site, without the skip."""
         return einsum(acts, self.W_dec, "... feature, feature d_model -> ... d_model") + self.b_dec
+
+    def skip(self, value: Float[Tensor, "*any d_model"]) -> Float[Tensor, "*any d_model"]:
+        """What passes beside the features."""
+        return torch.zeros_like(value) if self.W_skip is None else value @ self.W_skip
+
+    def rebuild(self, value: Float[Tensor, "*any d_model"]) -> Float[Tensor, "*any d_model"]:
+        """The value of the site that it writes, from the value of the site that it reads."""
+        written = self.decode(self.encode(value))
+        return written if self.W_skip is None else written + self.skip(value)
 
     def acts(self, value: Tensor) -> Tensor:
         """Activations from the value of the site that it reads."""
@@ -137,6 +175,8 @@ class Neurons:
     b_dec: Float[Tensor, " d_model"]
     mlp: nn.Module
     mlp_output: nn.Module
+    W_skip: None = None
+    W_dec_later: tuple[Float[Tensor, "feature d_model"], ...] = ()
 
     @property
     def reads(self) -> str:
@@ -178,6 +218,7 @@ class Dictionary:
     trained_on: str  # fingerprint of the weights
     layers: tuple[FeatureLayer, ...]
     stats: tuple[LayerStats, ...] = ()
+    forced: bool = False  # used on weights that it was not, or not known to be, trained on
 
     @property
     def exact_targets(self) -> bool:
@@ -190,9 +231,9 @@ class Dictionary:
         seen = hashlib.sha256(canonical([self.trained_on, [layer.layer for layer in self.layers]]).encode())
         for one in self.layers:
             if isinstance(one, Transcoder):
-                seen.update(f"{one.activation} {one.k}".encode())
-                threshold = () if one.threshold is None else (one.threshold,)
-                for tensor in (one.W_enc, one.b_enc, one.W_dec, one.b_dec, *threshold):
+                seen.update(f"{one.activation} {one.k} {one.reads_at} {one.writes_at} {len(one.W_dec_later)}".encode())
+                optional = [tensor for tensor in (one.threshold, one.W_skip) if tensor is not None]
+                for tensor in (one.W_enc, one.b_enc, one.W_dec, one.b_dec, *optional, *one.W_dec_later):
                     seen.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
         return seen.hexdigest()
 
@@ -231,7 +272,10 @@ def neurons_of(subject: Subject) -> Dictionary:
     layers = []
     for layer, modules in enumerate(subject.architecture.blocks()):
         weights = subject.weights(layer)
-        layers.append(Neurons(layer, weights.W_down, weights.b_down, modules.mlp, modules.mlp_output))
+        W_dec, b_dec, behind = weights.W_down, weights.b_down, weights.post_mlp
+        if behind is not None:  # its denominator depends on the prompt and is no part of the dictionary
+            W_dec, b_dec = ((behind.centre(part) * behind.weight).to(part.dtype) for part in (W_dec, b_dec))
+        layers.append(Neurons(layer, W_dec, b_dec, modules.mlp, modules.mlp_output))
     return Dictionary(NEURONS, subject.key.fingerprint, tuple(layers))
 
 
@@ -250,17 +294,3 @@ def dictionary_place(subject: Subject, name: str) -> Path:
             f"`{name}` names no dictionary.", mend="Give `neurons`, `transcoders`, or a path ending in .safetensors."
         )
     return path
-
-
-def require_same_weights(subject: Subject, dictionary: Dictionary) -> None:
-    """Refuse a dictionary that was made for other weights; a twin passes for its original.
-
-    Raises:
-        ToolError: other weights.
-    """
-    if dictionary.trained_on != subject.key.fingerprint:
-        raise ToolError(
-            f"Dictionary `{dictionary.name}` was trained on other weights ({dictionary.trained_on[:8]}) than "
-            f"{subject.name} has ({subject.key.fingerprint[:8]}).",
-            mend=f"Train it again with `vesalius dictionary train {subject.name} --texts FILE`.",
-        )

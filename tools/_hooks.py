@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
@@ -23,6 +24,10 @@ class _Taps:
     def touches(self, site: Site) -> bool:
         return site in self.reads or site in self.edits
 
+    def at(self, site: Site) -> Edit:
+        """What passes at one site."""
+        return partial(self.pass_through, site)
+
     def pass_through(self, site: Site, value: Tensor) -> Tensor:
         """The value to go on with, kept where somebody reads it."""
         if site in self.edits:
@@ -42,7 +47,7 @@ def hooked(
     taps = _Taps(reads, edits)
     with ExitStack() as stack:
         if taps.touches(Site("embed")):
-            stack.enter_context(_on_output(architecture.embedding(), Site("embed"), taps))
+            stack.enter_context(_on_output(architecture.embedding(), taps.at(Site("embed"))))
         for layer, modules in enumerate(architecture.blocks()):
             _hook_block(stack, modules, layer, d_head, taps)
         yield taps.seen
@@ -51,7 +56,7 @@ def hooked(
 def _hook_block(stack: ExitStack, modules: BlockModules, layer: int, d_head: int, taps: _Taps) -> None:
     # Order matters where two sites share a module: a hook registered earlier runs earlier.
     inputs = {"resid_pre": modules.block, "mlp_in": modules.mlp, "mlp_act": modules.mlp_output}
-    outputs = {"mlp_out": modules.mlp, "resid_post": modules.block}
+    outputs = {"mlp_out": modules.mlp_adds, "resid_post": modules.block}
     for kind, module in inputs.items():
         site = Site(kind, layer)  # pyright: ignore[reportArgumentType]
         if taps.touches(site):
@@ -59,12 +64,14 @@ def _hook_block(stack: ExitStack, modules: BlockModules, layer: int, d_head: int
     heads = [s for s in (taps.reads | set(taps.edits)) if s.kind == "head" and s.layer == layer]
     if heads:
         stack.enter_context(_on_heads(modules.attention_output, sorted(heads, key=str), d_head, taps))
-    if any(taps.touches(Site(kind, layer)) for kind in ("attn_out", "pattern", "resid_mid")):
+    if Site("pattern", layer) in taps.reads:
+        stack.enter_context(_on_pattern(modules.attention, Site("pattern", layer), taps))
+    if any(taps.touches(Site(kind, layer)) for kind in ("attn_out", "resid_mid")):
         stack.enter_context(_on_attention(modules, layer, taps))
     for kind, module in outputs.items():
         site = Site(kind, layer)  # pyright: ignore[reportArgumentType]
         if taps.touches(site):
-            stack.enter_context(_on_output(module, site, taps))
+            stack.enter_context(_on_output(module, taps.at(site)))
 
 
 @contextmanager
@@ -85,11 +92,9 @@ def _on_input(module: nn.Module, site: Site, taps: _Taps) -> Any:
     return _removed_after(module.register_forward_pre_hook(hook, with_kwargs=True))
 
 
-def _on_output(module: nn.Module, site: Site, taps: _Taps) -> Any:
+def _on_output(module: nn.Module, go_on: Edit) -> Any:
     def hook(_: nn.Module, __: Any, output: Any) -> Any:
-        if isinstance(output, tuple):
-            return (taps.pass_through(site, output[0]), *output[1:])
-        return taps.pass_through(site, output)
+        return (go_on(output[0]), *output[1:]) if isinstance(output, tuple) else go_on(output)
 
     return _removed_after(module.register_forward_hook(hook))
 
@@ -108,10 +113,18 @@ def _on_heads(attention_output: nn.Module, sites: list[Site], d_head: int, taps:
     return _removed_after(attention_output.register_forward_pre_hook(hook))
 
 
-def _on_attention(modules: BlockModules, layer: int, taps: _Taps) -> Any:
-    """Attention output, pattern, and the stream between attention and MLP.
+def _on_pattern(attention: nn.Module, site: Site, taps: _Taps) -> Any:
+    def hook(_: nn.Module, __: Any, output: tuple[Any, ...]) -> None:
+        taps.seen[site] = output[1]
 
-    The stream inside a block is a sum that no module returns, so it is written through attention's output:
+    return _removed_after(attention.register_forward_hook(hook))
+
+
+@contextmanager
+def _on_attention(modules: BlockModules, layer: int, taps: _Taps) -> Iterator[None]:
+    """What attention adds to the stream, and the stream between attention and MLP.
+
+    The stream inside a block is a sum that no module returns, so it is written through what attention adds:
     what an edit adds to the sum is added there, and an edit that changes nothing adds exactly zero.
     """
     stream: list[Tensor] = []
@@ -120,16 +133,13 @@ def _on_attention(modules: BlockModules, layer: int, taps: _Taps) -> Any:
     def keep_stream(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         stream[:] = [args[0] if args else kwargs["hidden_states"]]
 
-    def hook(_: nn.Module, __: Any, output: tuple[Any, ...]) -> Any:
-        attn_out = taps.pass_through(Site("attn_out", layer), output[0])
-        if Site("pattern", layer) in taps.reads:
-            taps.seen[Site("pattern", layer)] = output[1]
-        if taps.touches(mid):
-            before = attn_out + stream[0]
-            attn_out = attn_out + (taps.pass_through(mid, before) - before)
-        return (attn_out, *output[1:])
+    def go_on(added: Tensor) -> Tensor:
+        attn_out = taps.pass_through(Site("attn_out", layer), added)
+        if not taps.touches(mid):
+            return attn_out
+        before = attn_out + stream[0]
+        return attn_out + (taps.pass_through(mid, before) - before)
 
-    handles = [modules.attention.register_forward_hook(hook)]
-    if taps.touches(mid):
-        handles.append(modules.block.register_forward_pre_hook(keep_stream, with_kwargs=True))
-    return _removed_after(*handles)
+    handle = modules.block.register_forward_pre_hook(keep_stream, with_kwargs=True)
+    with _on_output(modules.attention_adds, go_on), _removed_after(handle):
+        yield

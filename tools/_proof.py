@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import torch
 from einops import einsum
+from jaxtyping import Float
 from torch import Tensor
 
-from ._architectures import attention_from_parts
+from ._architectures import BlockWeights, Norm, soft_capped
 from ._base import ToolError
 from ._reader import Tokens
 
@@ -45,31 +46,48 @@ def prove(subject: "Subject") -> None:
     run = subject.run(Tokens(ids, (n_tokens,) * PROOF_PROMPTS), read=names)
     read, dtype = run.sites, subject.model.dtype
 
-    _same(dtype, "embed", subject.W_E[ids], read["embed"])
+    _same(dtype, "embed", subject.embed(ids), read["embed"])
     positions = subject.architecture.positions()
     start = read["embed"] if positions is None else read["embed"] + positions[:n_tokens]
     _same(dtype, "resid_pre.0", start, read["resid_pre.0"])
     rebuilt = start
     for layer in range(shape.n_layers):
         rebuilt = _prove_block(subject, layer, rebuilt, read)
-    logits = subject.final_norm(rebuilt) @ subject.W_U
+    logits = soft_capped(subject.final_norm(rebuilt) @ subject.W_U, subject.logit_softcap)
     _same(dtype, "logits", logits, run.logits)
 
 
 def _prove_block(subject: "Subject", layer: int, resid_pre: Tensor, read: dict[str, Tensor]) -> Tensor:
     weights, dtype = subject.weights(layer), subject.model.dtype
-    heads = attention_from_parts(weights, resid_pre, read[f"pattern.{layer}"])
+    heads = _attention(weights, resid_pre, read[f"pattern.{layer}"])
     for head in range(subject.shape.n_heads):
         _same(dtype, f"head.{layer}.{head}", heads[:, :, head], read[f"head.{layer}.{head}"])
-    attn_out = einsum(heads, weights.W_O, "batch pos head dim, head dim model -> batch pos model") + weights.b_O
+    together = einsum(heads, weights.W_O, "batch pos head dim, head dim model -> batch pos model") + weights.b_O
+    attn_out = _added(weights.post_attention, together)
     _same(dtype, f"attn_out.{layer}", attn_out, read[f"attn_out.{layer}"])
     mlp_reads = resid_pre if subject.shape.parallel else resid_pre + attn_out
     _same(dtype, f"mlp_in.{layer}", weights.norm2(mlp_reads), read[f"mlp_in.{layer}"])
-    mlp_out = read[f"mlp_act.{layer}"] @ weights.W_down + weights.b_down
+    mlp_out = _added(weights.post_mlp, read[f"mlp_act.{layer}"] @ weights.W_down + weights.b_down)
     _same(dtype, f"mlp_out.{layer}", mlp_out, read[f"mlp_out.{layer}"])
     resid_post = resid_pre + attn_out + mlp_out
     _same(dtype, f"resid_post.{layer}", resid_post, read[f"resid_post.{layer}"])
     return resid_post
+
+
+def _attention(
+    weights: BlockWeights,
+    resid: Float[Tensor, "batch pos d_model"],
+    pattern: Float[Tensor, "batch head pos pos"],
+) -> Float[Tensor, "batch pos head d_head"]:
+    """Each head's output before its output matrix, from the stream and the attention pattern alone."""
+    normed = weights.norm1(resid)
+    values = einsum(normed, weights.W_V, "batch key model, head model dim -> batch key head dim") + weights.b_V
+    return einsum(pattern, values, "batch head query key, batch key head dim -> batch query head dim")
+
+
+def _added(norm: Norm | None, output: Float[Tensor, "batch pos d_model"]) -> Float[Tensor, "batch pos d_model"]:
+    """What a part adds to the stream."""
+    return output if norm is None else norm(output)
 
 
 def _same(dtype: torch.dtype, part: str, rebuilt: Tensor, seen: Tensor) -> None:

@@ -2,13 +2,18 @@
 
 | site | shape per prompt | meaning |
 | --- | --- | --- |
-| `embed` | pos, d_model | token embedding, before positions are added |
+| `embed` | pos, d_model | token embedding, scaled where the family scales it, before positions are added |
 | `resid_pre.L`, `resid_mid.L`, `resid_post.L` | pos, d_model | residual stream before, inside and after block L |
-| `attn_out.L`, `mlp_out.L` | pos, d_model | what attention and MLP of block L add to the stream |
+| `attn_out.L`, `mlp_out.L` | pos, d_model | what attention and MLP of block L add to the stream, behind any norm |
 | `head.L.H` | pos, d_head | output of head H before its output matrix |
 | `mlp_in.L` | pos, d_model | input of the MLP, after its norm |
 | `mlp_act.L` | pos, d_mlp | neurons: input of the MLP's last matrix |
 | `pattern.L` | head, pos, pos | attention probabilities; read only |
+
+A head's output times its output matrix is its part of attention's sum. Where a norm stands behind attention (Gemma),
+the sum of all heads goes through it: what a head adds to the stream is its part times the norm's weight over the norm's
+denominator, which all heads share. Writing a head moves that denominator too, so it also rescales what the others add;
+their own sites keep their values.
 
 Names of TransformerLens (`blocks.3.hook_resid_post`, `blocks.3.attn.hook_z` with a head) and of MIB (`m3`, `a3.h5`,
 `input`) are accepted; the canonical name is printed.

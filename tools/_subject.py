@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 from transformers import AutoModelForCausalLM
 
@@ -111,13 +111,27 @@ class Subject:
 
     @property
     def W_E(self) -> Float[Tensor, "vocab d_model"]:
-        """Token embedding."""
+        """Token embedding as the stream gets it: a new matrix at each call where the family scales it."""
+        scale, table = self.architecture.embedding_scale, self._embedding_table
+        return table if scale == 1 else table * scale
+
+    @property
+    def _embedding_table(self) -> Float[Tensor, "vocab d_model"]:
         return self.model.get_input_embeddings().weight
+
+    def embed(self, ids: Int[Tensor, "batch pos"]) -> Float[Tensor, "batch pos d_model"]:
+        """The rows of `W_E` for these tokens."""
+        return self._embedding_table[ids] * self.architecture.embedding_scale
 
     @property
     def W_U(self) -> Float[Tensor, "d_model vocab"]:
-        """Unembedding; no supported family has an unembedding bias."""
+        """Unembedding, without the cap that may follow (`logit_softcap`); no supported family has a bias here."""
         return self.model.get_output_embeddings().weight.T
+
+    @property
+    def logit_softcap(self) -> float | None:
+        """c where the model's logits are c * tanh(x / c) of what `W_U` gives (nats); none without a cap."""
+        return self.architecture.logit_softcap
 
     @property
     def final_norm(self) -> Norm:
@@ -151,7 +165,7 @@ class Subject:
     @cached_property
     def reader(self) -> Reader:
         """Its tokenizer."""
-        return Reader(self.tokenizer, self.shape.n_ctx, len(self.W_E), self.device)
+        return Reader(self.tokenizer, self.shape.n_ctx, len(self._embedding_table), self.device)
 
     def tokenise(self, prompts: Sequence[str]) -> Tokens:
         """Token ids of prompts, with the special tokens that the tokenizer itself puts in front.
@@ -207,9 +221,10 @@ class Subject:
         """The same architecture with freshly initialised weights: what was never learned, it cannot show."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            model = AutoModelForCausalLM.from_config(self.model.config, attn_implementation="eager")
-        model = model.to(device=self.device, dtype=self.model.dtype)
-        twin = Subject(model, self.tokenizer, self.name, self.folder, reinit_seed=seed)
+            # The type is said here, not cast to: a cast would round the frequencies of rotary positions too.
+            options = {"attn_implementation": "eager", "dtype": self.model.dtype}
+            model = AutoModelForCausalLM.from_config(self.model.config, **options)
+        twin = Subject(model.to(self.device), self.tokenizer, self.name, self.folder, reinit_seed=seed)
         twin.__dict__["_fingerprint"] = self._fingerprint
         return twin
 

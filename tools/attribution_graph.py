@@ -8,14 +8,14 @@ A graph explains the model only as far as frozen attention patterns go: what dec
 """
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from pydantic import Field
 from torch import Tensor
 
-from ._attribution_build import Graph, build, intervention_error
+from ._attribution_build import Graph, build_graph, intervention_error
 from ._attribution_local import LocalModel, local_model
-from ._attribution_scores import cumulative_share, influence, prune, scores, shares
-from ._attribution_sweep import logit_targets
+from ._attribution_nodes import answer_vectors, logit_targets, most_likely
+from ._attribution_scores import cumulative_share, influence, prune, scores
 from ._attribution_types import AttributionGraphResult, GraphLink, GraphNode
 from ._base import Progress, ToolArgs, ToolError, silent, tool
 from ._dictionary_file import dictionary_of
@@ -27,12 +27,18 @@ __all__ = ["AttributionGraphArgs", "AttributionGraphResult", "GraphLink", "Graph
 class AttributionGraphArgs(ToolArgs):
     prompt: str = Field(description="Text whose next token is explained.")
     dictionary: str = Field(
-        "transcoders", description="`transcoders`, `neurons`, another name, or a .safetensors path."
+        "transcoders", description="`transcoders`, `neurons`, another name, a path, or hub:ORG/REPO/PATH."
     )
     targets: tuple[str, ...] = Field((), description="Next words to explain; none for the most likely tokens.")
     foil: str = Field("", description="Explain each target's logit minus this word's; needs targets.")
     desired_probability: float = Field(
         0.95, gt=0, le=1, description="Without targets: explain the fewest tokens that reach this probability."
+    )
+    skip_first: bool = Field(
+        False, description="Leave features and errors at the first token out, for dictionaries that never saw one."
+    )
+    force_dictionary: bool = Field(
+        False, description="Use a dictionary that was not, or is not known to be, trained on these weights."
     )
     max_logits: int = Field(10, ge=1, le=100, description="Without targets: explain at most so many tokens (count).")
     max_feature_nodes: int = Field(
@@ -52,21 +58,20 @@ def attribution_graph(
         ToolError: no fitting dictionary, a prompt or target that the model cannot read, or a graph too large.
     """
     answers, foil = _asked(subject, args)
-    dictionary = dictionary_of(subject, args.dictionary)
+    dictionary = dictionary_of(subject, args.dictionary, force=args.force_dictionary)
     progress(0, 3, "running the prompt")
-    local = local_model(subject, dictionary, args.prompt)
+    local = local_model(subject, dictionary, args.prompt, args.skip_first)
     if answers is None:
         answers = most_likely(local.probabilities, args.desired_probability, args.max_logits)
     # Of a difference the model gives no probability; each counts the same.
     weight = local.probabilities[answers] if foil is None else torch.ones_like(local.probabilities[answers])
     progress(1, 3, "sweeping direct effects")
     targets = logit_targets(local, answer_vectors(local, answers, foil))
-    graph = build(local, targets, weight, args.max_feature_nodes, progress)
+    graph = build_graph(local, targets, weight, args.max_feature_nodes, progress)
     progress(2, 3, "scoring and pruning")
-    replacement, completeness = scores(graph.adjacency, graph.node_weight, graph.kinds)
+    replacement, completeness = scores(graph.links, graph.weight, graph.kinds)
     error, n_interventions = intervention_error(graph)
-    everything = _nodes(subject, graph, answers, foil)
-    nodes, links = _pruned(graph, everything, args)
+    nodes, links = _pruned(subject, graph, answers, foil, args)
     return AttributionGraphResult(
         prompt=args.prompt,
         tokens=subject.token_strings(local.ids),
@@ -74,31 +79,17 @@ def attribution_graph(
         links=links,
         replacement_score=replacement,
         completeness_score=completeness,
-        n_nodes_before_pruning=len(everything),
-        n_links_before_pruning=int((graph.adjacency != 0).sum()),
+        n_nodes_before_pruning=int(graph.present.sum()),
+        n_links_before_pruning=graph.links.count,
         dictionary=dictionary.name,
         dictionary_digest=dictionary.digest,
+        dictionary_forced=dictionary.forced,
         n_active_features=local.n_active,
         n_features_left_out=local.n_active - len(graph.chosen),
         links_into_features="exact" if dictionary.exact_targets else "first order",
         intervention_error=error,
         n_interventions=n_interventions,
     )
-
-
-def most_likely(probabilities: Float[Tensor, " vocab"], desired: float, at_most: int) -> Int[Tensor, " batch"]:
-    """The fewest tokens that together reach the desired probability, most likely first."""
-    best = probabilities.topk(min(at_most, len(probabilities)))
-    reached = int(torch.searchsorted(best.values.cumsum(0), desired)) + 1
-    return best.indices[:reached]
-
-
-def answer_vectors(
-    local: LocalModel, answers: Int[Tensor, " batch"], foil: int | None
-) -> Float[Tensor, "batch d_model"]:
-    """What each answer's logit, less the mean over the vocabulary or less the foil's, reads from the normed stream."""
-    less = local.W_U.mean(-1) if foil is None else local.W_U[:, foil]
-    return (local.W_U[:, answers] - less[:, None]).T
 
 
 def _asked(subject: Subject, args: AttributionGraphArgs) -> tuple[Int[Tensor, " batch"] | None, int | None]:
@@ -113,48 +104,59 @@ def _asked(subject: Subject, args: AttributionGraphArgs) -> tuple[Int[Tensor, " 
 
 
 def _pruned(
-    graph: Graph, nodes: list[GraphNode], args: AttributionGraphArgs
+    subject: Subject, graph: Graph, answers: Int[Tensor, " batch"], foil: int | None, args: AttributionGraphArgs
 ) -> tuple[tuple[GraphNode, ...], tuple[GraphLink, ...]]:
     """The nodes and links that pruning leaves."""
-    adjacency = graph.adjacency
-    kept, links = prune(adjacency, graph.node_weight, graph.kinds, args.node_threshold, args.edge_threshold)
-    targets, sources = links.nonzero(as_tuple=True)
-    ends = zip(sources.tolist(), targets.tolist(), adjacency[targets, sources].tolist(), strict=True)
+    left = prune(graph.links, graph.weight, graph.kinds, args.node_threshold, args.edge_threshold)
+    kept = (left.nodes & graph.present).nonzero()[:, 0]
+    nodes = dict(zip(kept.tolist(), _nodes(subject, graph, kept, answers, foil), strict=True))
+    ends = sorted(zip(left.targets.tolist(), left.sources.tolist(), left.weights.tolist(), strict=True))
     return (
-        tuple(node for node, stays in zip(nodes, kept.tolist(), strict=True) if stays),
-        tuple(GraphLink(source=nodes[s].id, target=nodes[t].id, weight=weight) for s, t, weight in ends),
+        tuple(nodes.values()),
+        tuple(GraphLink(source=nodes[s].id, target=nodes[t].id, weight=weight) for t, s, weight in ends),
     )
 
 
-def _nodes(subject: Subject, graph: Graph, answers: Int[Tensor, " batch"], foil: int | None) -> list[GraphNode]:
-    """All nodes of a graph, in its order."""
+def _nodes(
+    subject: Subject, graph: Graph, kept: Int[Tensor, " _"], answers: Int[Tensor, " batch"], foil: int | None
+) -> list[GraphNode]:
+    """Some of the nodes, by number."""
     local = graph.local
-    tokens = subject.token_strings(local.ids)
-    reach = influence(shares(graph.adjacency), graph.node_weight)
-    total = reach.sum()
-    held = list(zip(cumulative_share(reach).tolist(), (reach / total).tolist(), strict=True))
-    where = zip(*(v[graph.chosen].tolist() for v in (local.layer, local.position, local.feature)), strict=True)
-    active = local.activation[graph.chosen].tolist()
+    tokens, n_pos = subject.token_strings(local.ids), len(local.ids)
+    reach = influence(graph.links, graph.weight)
+    held, own = cumulative_share(reach)[kept].tolist(), (reach / reach.sum())[kept].tolist()
+    features = kept[kept < local.n_active]
     parts = [
-        {"id": f"{at}/{f}@{p}", "kind": "feature", "layer": at, "position": p, "feature": f, "activation": value}
-        | {"token": tokens[p], "label": f"feature {at}/{f} at {tokens[p]!r}"}
-        for (at, p, f), value in zip(where, active, strict=True)
+        {
+            "id": f"{layer}/{f}@{at}",
+            "kind": "feature",
+            "layer": layer,
+            "position": at,
+            "feature": f,
+            "activation": value,
+        }
+        | {"token": tokens[at], "label": f"feature {layer}/{f} at {tokens[at]!r}"}
+        for layer, at, f, value in zip(
+            *(v[features].tolist() for v in (local.layer, local.position, local.feature, local.activation)), strict=True
+        )
     ]
-    parts += [
-        {"id": f"error.{at}@{p}", "kind": "error", "layer": at, "position": p}
-        | {"token": token, "label": f"what the features of layer {at} miss at {token!r}"}
-        for at in range(len(local.blocks))
-        for p, token in enumerate(tokens)
-    ]
-    parts += [
-        {"id": f"token@{p}", "kind": "token", "layer": -1, "position": p, "token": token, "label": f"token {token!r}"}
-        for p, token in enumerate(tokens)
-    ]
+    for number in kept[kept >= local.n_active].tolist():
+        layer, at = divmod(number - local.n_active, n_pos)
+        if layer < len(local.blocks):
+            parts.append(
+                {"id": f"error.{layer}@{at}", "kind": "error", "layer": layer, "position": at, "token": tokens[at]}
+                | {"label": f"what the features of layer {layer} miss at {tokens[at]!r}"}
+            )
+        elif number < local.n_sources:
+            parts.append(
+                {"id": f"token@{at}", "kind": "token", "layer": -1, "position": at, "token": tokens[at]}
+                | {"label": f"token {tokens[at]!r}"}
+            )
     parts += _logit_parts(subject, local, answers.tolist(), foil)
     none = {"feature": None, "activation": None, "probability": None}
     return [
-        GraphNode.model_validate(none | part | {"influence": reached, "influence_share": own})
-        for part, (reached, own) in zip(parts, held, strict=True)
+        GraphNode.model_validate(none | part | {"influence": reached, "influence_share": share})
+        for part, reached, share in zip(parts, held, own, strict=True)
     ]
 
 

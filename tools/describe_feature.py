@@ -20,7 +20,10 @@ from ._subject import Subject
 class DescribeFeatureArgs(ToolArgs):
     feature: str = Field(description="LAYER/FEATURE, for example `1/37`.")
     dictionary: str = Field(
-        "transcoders", description="`transcoders`, `neurons`, another name, or a .safetensors path."
+        "transcoders", description="`transcoders`, `neurons`, another name, a path, or hub:ORG/REPO/PATH."
+    )
+    force_dictionary: bool = Field(
+        False, description="Use a dictionary that was not, or is not known to be, trained on these weights."
     )
     texts: tuple[str, ...] = Field((), description="Texts to look in; none for the neutral texts of the model.")
     top_k: int = Field(8, ge=1, le=100, description="Contexts, and tokens of each kind, to list at most (count).")
@@ -55,6 +58,7 @@ class DescribeFeatureResult(ToolResult):
     n_tokens: int = Field(description="Tokens read (count).")
     dictionary: str = Field(description="Dictionary that was read.")
     dictionary_digest: str = Field(description="SHA-256 of that dictionary.")
+    dictionary_forced: bool = Field(description="Whether it was not, or is not known to be, trained on these weights.")
 
 
 @tool
@@ -64,7 +68,7 @@ def describe_feature(subject: Subject, args: DescribeFeatureArgs, progress: Prog
     Raises:
         ToolError: no such feature or dictionary, a dictionary for other weights, or no texts to look in.
     """
-    dictionary = dictionary_of(subject, args.dictionary)
+    dictionary = dictionary_of(subject, args.dictionary, force=args.force_dictionary)
     layer, feature = dictionary.feature(args.feature)
     texts = tuple(dict.fromkeys(args.texts or subject.texts))
     if not texts:
@@ -85,13 +89,14 @@ def describe_feature(subject: Subject, args: DescribeFeatureArgs, progress: Prog
         n_tokens=len(everywhere),
         dictionary=dictionary.name,
         dictionary_digest=dictionary.digest,
+        dictionary_forced=dictionary.forced,
     )
 
 
 def direct_path(subject: Subject, write: Float[Tensor, " d_model"]) -> Float[Tensor, " vocab"]:
-    """What a write vector adds to each token's logit, less the mean, but for the final norm's denominator."""
+    """What a write vector adds to each token's logit, less the mean, before the final norm's scale and any cap."""
     norm = subject.final_norm
-    weights = ((norm.centre(write) * norm.weight) @ subject.W_U).float()
+    weights = ((norm.centre(write) * norm.weight).to(subject.W_U.dtype) @ subject.W_U).float()
     return weights - weights.mean()
 
 

@@ -22,7 +22,10 @@ from ._subject import Subject
 class FeatureActivationsArgs(ToolArgs):
     prompts: tuple[str, ...] = Field(description="Texts to read.", min_length=1)
     dictionary: str = Field(
-        "transcoders", description="`transcoders`, `neurons`, another name, or a .safetensors path."
+        "transcoders", description="`transcoders`, `neurons`, another name, a path, or hub:ORG/REPO/PATH."
+    )
+    force_dictionary: bool = Field(
+        False, description="Use a dictionary that was not, or is not known to be, trained on these weights."
     )
     layers: tuple[int, ...] = Field((), description="Layers to read; none for all of the dictionary's.")
     top_k: int = Field(5, ge=1, le=100, description="Strongest features to list per token, over all layers (count).")
@@ -68,6 +71,7 @@ class FeatureActivationsResult(ToolResult):
     n_tokens: int = Field(description="Tokens read (count).")
     dictionary: str = Field(description="Dictionary that was read.")
     dictionary_digest: str = Field(description="SHA-256 of that dictionary.")
+    dictionary_forced: bool = Field(description="Whether it was not, or is not known to be, trained on these weights.")
 
 
 @dataclass(frozen=True)
@@ -101,7 +105,7 @@ def feature_activations(
     Raises:
         ToolError: no such dictionary or layer, a dictionary for other weights, or a prompt the model cannot read.
     """
-    dictionary = dictionary_of(subject, args.dictionary)
+    dictionary = dictionary_of(subject, args.dictionary, force=args.force_dictionary)
     layers = [dictionary.at(layer) for layer in dict.fromkeys(args.layers)] or list(dictionary.layers)
     columns = Columns(tuple(one.layer for one in layers), tuple(one.n_features for one in layers))
     texts, acts = [], []
@@ -127,6 +131,7 @@ def feature_activations(
         n_tokens=len(everything),
         dictionary=dictionary.name,
         dictionary_digest=dictionary.digest,
+        dictionary_forced=dictionary.forced,
     )
 
 

@@ -32,7 +32,12 @@ class FeatureContrastArgs(ToolArgs):
     feature: str = Field(description="LAYER/FEATURE.", pattern=r"^\d+/\d+$")
     pairs: tuple[Contrast, ...] = Field(description="Prompts with and without the word.", min_length=1)
     scale: float = Field(gt=0, allow_inf_nan=False, description="The feature's largest activation as seen before.")
-    dictionary: str = Field("transcoders", description="`transcoders`, `neurons`, another name, or a path.")
+    dictionary: str = Field(
+        "transcoders", description="`transcoders`, `neurons`, another name, a path, or hub:ORG/REPO/PATH."
+    )
+    force_dictionary: bool = Field(
+        False, description="Use a dictionary that was not, or is not known to be, trained on these weights."
+    )
     random_draws: int = Field(0, ge=0, le=1000, description="Control: other active features of the layer (count).")
     seed: int = Field(0, ge=0, description="Seed of the random features.")
 
@@ -58,6 +63,7 @@ class FeatureContrastResult(ToolResult):
     clean_correct: tuple[bool, ...] = Field(description="Whether the feature fires on each prompt with the word.")
     no_op_change: float = Field(description="Largest difference between two readings of one prompt: 0 is due.")
     dictionary_digest: str = Field(description="SHA-256 of the dictionary.")
+    dictionary_forced: bool = Field(description="Whether it was not, or is not known to be, trained on these weights.")
     n_pairs: int = Field(description="Pairs that ran (count).")
     n_alive: int = Field(description="Other features of the layer that fire on these prompts (count).")
 
@@ -69,7 +75,7 @@ def feature_contrast(subject: Subject, args: FeatureContrastArgs, progress: Prog
     Raises:
         ToolError: no such dictionary or feature, or fewer other active features than random draws.
     """
-    dictionary = dictionary_of(subject, args.dictionary, on_twin=True)
+    dictionary = dictionary_of(subject, args.dictionary, on_twin=True, force=args.force_dictionary)
     layer, feature = dictionary.feature(args.feature)
     progress(0, 3, "with the word")
     clean = peaks(subject, layer, [pair.base for pair in args.pairs])
@@ -102,6 +108,7 @@ def feature_contrast(subject: Subject, args: FeatureContrastArgs, progress: Prog
         clean_correct=tuple((clean[:, feature] > 0).tolist()),
         no_op_change=(clean - again).abs().max().item(),
         dictionary_digest=dictionary.digest,
+        dictionary_forced=dictionary.forced,
         n_pairs=len(args.pairs),
         n_alive=len(others),
     )

@@ -1,9 +1,9 @@
 """What each layer would answer if the model stopped there: the residual stream read by the model's own unembedding.
 
 nostalgebraist 2020, "interpreting GPT: the logit lens". The stream before the first block and after every block goes
-through the final norm and the unembedding. Nothing is trained, so a layer that writes in another basis than the last
-one reads as nonsense: an answer that the lens does not show may still be there (Belrose et al. 2023, tuned lens). The
-lens observes and shows no cause.
+through the final norm, the unembedding and, where the model has one, the cap on its logits. Nothing is trained, so a
+layer that writes in another basis than the last one reads as nonsense: an answer that the lens does not show may still
+be there (Belrose et al. 2023, tuned lens). The lens observes and shows no cause.
 
 Deviations: the token embedding is read as the first row (`resid_pre.0`), and a token's rank and logit are given beside
 its probability. The last row must be the model's own answer; `last_layer_error` says how nearly it is.
@@ -18,6 +18,7 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
 
+from ._architectures import soft_capped
 from ._base import Frozen, Progress, ToolArgs, ToolError, ToolResult, silent, tool
 from ._positions import token_positions
 from ._subject import Subject
@@ -95,7 +96,7 @@ def logit_lens(subject: Subject, args: LogitLensArgs, progress: Progress = silen
         rows = torch.arange(len(tokens.lengths), device=device)
         at = torch.tensor(places[start : start + BATCH], device=device)
         streams = torch.stack([run.sites[site][rows, at] for site in sites], dim=1)
-        logits = lens_logits(streams, subject.final_norm, subject.W_U).float()
+        logits = lens_logits(streams, subject.final_norm, subject.W_U, subject.logit_softcap).float()
         error = max(error, (logits[:, -1] - run.logits[rows, at]).abs().max().item())
         for row, prompt in enumerate(args.prompts[start : start + BATCH]):
             i = start + row
@@ -107,10 +108,13 @@ def logit_lens(subject: Subject, args: LogitLensArgs, progress: Progress = silen
 
 
 def lens_logits(
-    resid: Float[Tensor, "batch layer d_model"], norm: Callable[[Tensor], Tensor], W_U: Float[Tensor, "d_model vocab"]
+    resid: Float[Tensor, "batch layer d_model"],
+    norm: Callable[[Tensor], Tensor],
+    W_U: Float[Tensor, "d_model vocab"],
+    softcap: float | None = None,
 ) -> Float[Tensor, "batch layer vocab"]:
-    """Logits of every layer's stream."""
-    return einsum(norm(resid), W_U, "batch layer d_model, d_model vocab -> batch layer vocab")
+    """Logits of every layer's stream, as the model would give them."""
+    return soft_capped(einsum(norm(resid), W_U, "batch layer d_model, d_model vocab -> batch layer vocab"), softcap)
 
 
 def _layer(

@@ -38,7 +38,10 @@ class ProbePromptsArgs(ToolArgs):
     prompt: str = Field(description="Prompt whose features are to be understood.")
     target: str = Field(description="The next word that it is about.")
     dictionary: str = Field(
-        "transcoders", description="`transcoders`, `neurons`, another name, or a .safetensors path."
+        "transcoders", description="`transcoders`, `neurons`, another name, a path, or hub:ORG/REPO/PATH."
+    )
+    force_dictionary: bool = Field(
+        False, description="Use a dictionary that was not, or is not known to be, trained on these weights."
     )
     features: tuple[str, ...] = Field((), description="LAYER/FEATURE of each feature; none to choose by the prompt.")
     layers: tuple[int, ...] = Field((), description="Layers to choose features from; none for all.")
@@ -79,6 +82,7 @@ class ProbePromptsResult(ToolResult):
     n_refused: int = Field(description="Texts left out because the model cannot read them (count).")
     dictionary: str = Field(description="Dictionary that was read.")
     dictionary_digest: str = Field(description="SHA-256 of that dictionary.")
+    dictionary_forced: bool = Field(description="Whether it was not, or is not known to be, trained on these weights.")
 
 
 @dataclass(frozen=True)
@@ -97,7 +101,7 @@ def probe_prompts(subject: Subject, args: ProbePromptsArgs, progress: Progress =
     Raises:
         ToolError: no such dictionary, layer or feature, a prompt or target that the model cannot read, or no probe.
     """
-    dictionary = dictionary_of(subject, args.dictionary)
+    dictionary = dictionary_of(subject, args.dictionary, force=args.force_dictionary)
     asked = [(layer.layer, index) for layer, index in map(dictionary.feature, args.features)]
     layers = tuple(dict.fromkeys(args.layers)) or tuple(one.layer for one in dictionary.layers)
     sizes = {layer: dictionary.at(layer).n_features for layer in layers}
@@ -132,6 +136,7 @@ def probe_prompts(subject: Subject, args: ProbePromptsArgs, progress: Progress =
         n_refused=len(maker.refused),
         dictionary=dictionary.name,
         dictionary_digest=dictionary.digest,
+        dictionary_forced=dictionary.forced,
     )
 
 

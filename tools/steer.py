@@ -31,6 +31,7 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from ._base import Frozen, Progress, ToolArgs, ToolError, ToolResult, silent, tool
+from ._dictionary import Dictionary
 from ._dictionary_file import dictionary_of
 from ._sites import Site, refuse_read_only
 from ._steering import Coefficient, Passages, Positions, Push
@@ -52,7 +53,11 @@ class SteerArgs(ToolArgs):
         "", description="Direction as a feature's write vector: LAYER/FEATURE.", pattern=r"^(\d+/\d+)?$"
     )
     dictionary: str = Field(
-        "transcoders", description="Dictionary of the feature: `transcoders`, `neurons`, another name, or a path."
+        "transcoders",
+        description="Dictionary of the feature: `transcoders`, `neurons`, another name, a path, or hub:ORG/REPO/PATH.",
+    )
+    force_dictionary: bool = Field(
+        False, description="Use a dictionary that was not, or is not known to be, trained on these weights."
     )
     vector: tuple[Finite, ...] = Field((), description="Direction as numbers, one per dimension of the site.")
     mode: Mode = Field("add", description="Add the direction, clamp the projection on it, or ablate that projection.")
@@ -106,6 +111,7 @@ class SteerResult(ToolResult):
     site: str = Field(description="Canonical name of where was written.")
     direction: Literal["difference", "feature", "vector"] = Field(description="Where the direction came from.")
     dictionary_digest: str | None = Field(description="SHA-256 of the feature's dictionary; none without a feature.")
+    dictionary_forced: bool = Field(description="Whether it was not, or is not known to be, trained on these weights.")
     unit: float = Field(description="Mean length of values at the site over the tokens of the neutral texts.")
     direction_length: float = Field(description="Length of the direction as it was found or given (units).")
     points: tuple[SteerPoint, ...] = Field(description="Per strength, in the order asked.")
@@ -128,7 +134,8 @@ def steer(subject: Subject, args: SteerArgs, progress: Progress = silent) -> Ste
     """
     site = subject.site(args.site)
     refuse_read_only([site])
-    find_direction = _direction(subject, site, args)
+    dictionary = dictionary_of(subject, args.dictionary, force=args.force_dictionary) if args.feature else None
+    find_direction = _direction(subject, site, args, dictionary)
     bench = _Bench(subject, site, args)
     progress(0, len(args.strengths), "reading the direction")
     found = find_direction().float()
@@ -146,7 +153,8 @@ def steer(subject: Subject, args: SteerArgs, progress: Progress = silent) -> Ste
     return SteerResult(
         site=str(site),
         direction="difference" if args.positive else "feature" if args.feature else "vector",
-        dictionary_digest=dictionary_of(subject, args.dictionary).digest if args.feature else None,
+        dictionary_digest=None if dictionary is None else dictionary.digest,
+        dictionary_forced=dictionary is not None and dictionary.forced,
         unit=unit,
         direction_length=length / unit,
         points=tuple(points),
@@ -229,7 +237,9 @@ def coefficient(mode: Mode, strength: float, unit: float) -> Coefficient:
     return lambda seen: -strength * seen
 
 
-def _direction(subject: Subject, site: Site, args: SteerArgs) -> Callable[[], Float[Tensor, " d_model"]]:
+def _direction(
+    subject: Subject, site: Site, args: SteerArgs, dictionary: Dictionary | None
+) -> Callable[[], Float[Tensor, " d_model"]]:
     """Checks the direction's source now; what is returned finds the direction, running the subject where it must."""
     width = {"head": subject.shape.d_head, "mlp_act": subject.shape.d_mlp}.get(site.kind, subject.shape.d_model)
     if args.positive:
@@ -241,7 +251,8 @@ def _direction(subject: Subject, site: Site, args: SteerArgs) -> Callable[[], Fl
         found = torch.tensor(args.vector, device=subject.device)
         mend = f"Give {width} numbers."
     else:
-        layer, feature = dictionary_of(subject, args.dictionary).feature(args.feature)
+        assert dictionary is not None, "a direction has a source"
+        layer, feature = dictionary.feature(args.feature)
         found = layer.W_dec[feature].detach()
         mend = "A feature writes where the stream is: use resid_pre, resid_mid, resid_post, attn_out or mlp_out."
     if len(found) != width:

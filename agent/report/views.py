@@ -8,12 +8,19 @@ from markupsafe import Markup
 
 from ...tools import Measurement
 from ._graph_view import graph_view
+from ._svg import element
 from ._tables import Cell, leaves, quoted, table
 from .plots import DotRow, Series, effects_plot, heat_map, line_plot
 
 View = Callable[[Measurement], Markup]
 
 FEWEST_FOR_A_MAP = 3
+_FORCED = element(
+    "p",
+    "The dictionary behind this was forced: it was not, or is not known to be, trained on these weights, so its "
+    "features may mean something else here.",
+    class_="warning",
+)
 _VIEWS: dict[str, View] = {"attribution_graph": graph_view}
 
 
@@ -29,7 +36,8 @@ def shows(tool: str) -> Callable[[View], View]:
 
 def view(measurement: Measurement) -> Markup:
     """A measurement's result as a picture with its numbers, or as a table of its numbers."""
-    return _VIEWS.get(measurement.tool, numbers)(measurement)
+    shown = _VIEWS.get(measurement.tool, numbers)(measurement)
+    return _FORCED + shown if measurement.result.get("dictionary_forced") else shown
 
 
 def numbers(measurement: Measurement) -> Markup:

@@ -140,7 +140,7 @@ def test_a_models_card_is_named_whole_at_any_width(tmp_path, monkeypatch):
 
 
 def test_every_command_answers_help(tmp_path):
-    for command in ("ask", "verify", "models", "tools", "eval", "doctor", "memory", "dictionary"):
+    for command in ("ask", "verify", "models", "tools", "eval", "doctor", "memory", "dictionary", "graph"):
         status, out, _ = run(command, "--help", home=tmp_path)
         assert status == 0
         assert "Usage" in out

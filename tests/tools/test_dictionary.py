@@ -60,7 +60,7 @@ def test_hand_worked_activations_and_outputs(transcoder, acts):
 
 
 def test_a_rule_without_its_number_is_refused():
-    with pytest.raises(ValueError, match="topk needs it"):
+    with pytest.raises(ValueError, match="topk and mp need k"):
         two_features("topk")
     with pytest.raises(ValueError, match="threshold belongs to jumprelu"):
         two_features("relu", threshold=torch.zeros(2))
@@ -173,7 +173,10 @@ def test_neurons_rebuild_the_mlp(subject):
     for layer in range(3):
         one = dictionary.at(layer)
         run = subject.run(tokens, read=[one.reads, f"mlp_out.{layer}"])
-        written = one.acts(run.sites[one.reads]) @ one.W_dec + one.b_dec
+        acts, weights = one.acts(run.sites[one.reads]), subject.weights(layer)
+        written = acts @ one.W_dec + one.b_dec
+        if weights.post_mlp is not None:  # Gemma norms what its MLP writes
+            written = written / weights.post_mlp.scale(acts @ weights.W_down + weights.b_down)
         assert torch.allclose(written, run.sites[f"mlp_out.{layer}"], atol=1e-4)
     assert not dictionary.exact_targets
     assert dictionary_of(subject, "neurons").digest == dictionary.digest

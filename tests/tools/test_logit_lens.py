@@ -1,5 +1,7 @@
 """The logit lens: a stream worked by hand, the model's own last row, errors with their mend."""
 
+import math
+
 import pytest
 import torch
 from conftest import make_subject, random_model, word_tokenizer
@@ -18,6 +20,12 @@ def test_logits_of_a_stream_are_those_worked_by_hand():
     W_U = torch.tensor([[1.0, 0.0, 2.0], [0.0, 1.0, -1.0]])
     got = lens_logits(resid, lambda x: 2 * x, W_U)
     assert got.tolist() == [[[2.0, 4.0, 0.0], [6.0, -2.0, 14.0]]]
+
+
+def test_a_cap_bends_large_logits_and_leaves_their_order():
+    resid, W_U = torch.tensor([[[1.0, 2.0]]]), torch.tensor([[1.0, 0.0, 2.0], [0.0, 100.0, -1.0]])
+    got = lens_logits(resid, lambda x: x, W_U, softcap=4.0)
+    assert got[0, 0].tolist() == pytest.approx([4 * math.tanh(1 / 4), 4.0, 0.0])
 
 
 def test_the_last_layer_is_the_models_own_answer(subject):

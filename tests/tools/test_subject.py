@@ -103,6 +103,15 @@ def test_the_twin_has_other_weights_and_repeats_from_its_seed():
     assert subject.twin(3).key != subject.key
 
 
+def test_the_twin_of_a_model_in_half_precision_counts_positions_as_the_model_does(tmp_path):
+    saved(tmp_path, "llama")
+    subject = load_subject(str(tmp_path), device="cpu", dtype=torch.bfloat16)
+    of_twin = dict(subject.twin(3).model.named_buffers())
+    assert subject.twin(3).model.dtype == torch.bfloat16
+    for name, buffer in subject.model.named_buffers():
+        assert torch.equal(buffer, of_twin[name]), name
+
+
 def test_the_fingerprint_sees_one_changed_weight():
     before = Subject(random_model("gpt2"), word_tokenizer(), "a", None, None)
     model = random_model("gpt2")
@@ -245,4 +254,4 @@ def test_real_models_prove_themselves(external, name):
 
 
 def test_all_families_of_the_design_are_covered():
-    assert {"gpt2", "llama", "mistral", "qwen2", "qwen3", "gpt_neox"} <= set(FAMILIES)
+    assert {"gpt2", "llama", "mistral", "qwen2", "qwen3", "gemma2", "gemma3_text", "gpt_neox"} <= set(FAMILIES)

@@ -1,0 +1,266 @@
+"""`vesalius graph`: attribution graphs to and from the formats of circuit-tracer, Neuronpedia and GraphML."""
+
+import json
+import math
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pydantic import ValidationError
+
+from ...tools import Measurement, ToolError
+from ..report._text import cut
+from ..runs import RunFolder, UnreadableFile, write_whole
+from ..settings import Settings
+from .output import print_json, print_line, print_table
+
+if TYPE_CHECKING:
+    from ...tools import AttributionGraphResult, PlainGraph, PlainNode
+
+TOOL = "attribution_graph"
+ENDINGS = {"neuronpedia": ".json", "graphml": ".graphml"}
+_MEASUREMENT_ID = re.compile(r"m-[0-9a-f]{4,64}")
+_WANTED = "Give a run, `last`, the id of a measurement of attribution_graph, or a JSON file of one or of its result."
+
+
+class Measured(NamedTuple):
+    """A graph, and what is known of how it was measured."""
+
+    result: "AttributionGraphResult"
+    measurement: Measurement | None
+
+
+def export_command(
+    settings: Settings,
+    of: str,
+    kind: str,
+    out: Path | None,
+    model: str | None,
+    slug: str,
+    scan: str,
+    as_json: bool,
+) -> None:
+    """Write a measured graph in one of the field's formats."""
+    from ...tools import ExportOptions, export_graph, named_graph
+
+    if kind not in ENDINGS:
+        raise ToolError(f"There is no format `{kind}`.", mend=f"Formats: {', '.join(ENDINGS)}.")
+    measured = find_graph(settings.home, of)
+    name, fingerprint, token_ids = _weights(measured, model, settings.device)
+    given = measured.measurement.args if measured.measurement else {}
+    options = ExportOptions(slug=slug, scan=scan)
+    graph = named_graph(measured.result, fingerprint, token_ids, given, options)
+    if kind == "graphml":
+        from ...tools import graphml_of
+
+        text = graphml_of(graph)
+    else:
+        # ASCII: a token may be half a character, which UTF-8 cannot hold.
+        text = json.dumps(export_graph(measured.result, name, fingerprint, token_ids, given, options), allow_nan=False)
+    path = out or Path(graph.slug + ENDINGS[kind])
+    write_whole(path, text)
+    found = {"path": str(path), "format": kind, "slug": graph.slug, "scan": graph.scan}
+    counts = {"nodes": len(graph.nodes), "links": len(graph.links)}
+    if as_json:
+        print_json(found | counts)
+        return
+    print_line(f"Written to {path}: {counts['nodes']} nodes, {counts['links']} links, scan {graph.scan}")
+
+
+def find_graph(home: Path, of: str) -> Measured:
+    """A measured graph by run, measurement or file.
+
+    Raises:
+        ToolError: a run with several graphs or none, or a measurement of another instrument.
+        UnknownRun: no such run.
+        UnreadableFile: a file that holds no graph, or was changed after it was written.
+    """
+    if Path(of).is_file():
+        return _from_file(Path(of))
+    if _MEASUREMENT_ID.fullmatch(of):
+        return _measured(_kept_anywhere(home, of))
+    folder = RunFolder.open(home, of)
+    graphs = [found for found in _kept(folder) if found.tool == TOOL]
+    if len(graphs) == 1:
+        return _measured(graphs[0])
+    if not graphs:
+        raise ToolError(
+            f"Run {folder.name} holds no finished attribution graph.",
+            mend="Ask `Why does the model answer 'ANSWER' after 'PROMPT'?`, go on with a stopped run by `vesalius ask "
+            "--resume`, or measure one with `vesalius run attribution_graph`.",
+        )
+    listed = ", ".join(f"{graph.id} ({cut(str(graph.args.get('prompt')))})" for graph in graphs)
+    raise ToolError(f"Run {folder.name} has {len(graphs)} attribution graphs.", mend=f"Give one of them: {listed}.")
+
+
+def _kept(folder: RunFolder) -> list[Measurement]:
+    """All finished measurements of a run."""
+    names = sorted(path.stem for path in (folder.path / "measurements").glob("m-*.json"))
+    found = [folder.kept(name) for name in names if _MEASUREMENT_ID.fullmatch(name)]
+    return [measurement for measurement in found if measurement is not None]
+
+
+def _kept_anywhere(home: Path, measurement_id: str) -> Measurement:
+    """A measurement by id, from the newest run that has it: equal ids name equal requests."""
+    runs = sorted((home / "runs").glob("*/run.json"), reverse=True) if (home / "runs").is_dir() else []
+    for run in runs:
+        found = RunFolder(run.parent).kept(measurement_id)
+        if found is not None:
+            return found
+    raise ToolError(f"No run under {home} has measurement {measurement_id}.", mend=_WANTED)
+
+
+def _from_file(path: Path) -> Measured:
+    """A measurement as `vesalius run` prints it, or a result alone."""
+    from ...tools import read_text
+
+    try:
+        value = json.loads(read_text(path))
+    except (ValueError, RecursionError) as error:
+        raise UnreadableFile(f"{path} is no JSON: {error}. {_WANTED}") from error
+    if isinstance(value, dict) and value.keys() >= {"tool", "result", "digest"}:
+        try:
+            return _measured(Measurement.model_validate(value))
+        except ValidationError as error:
+            raise _unreadable(str(path), error) from error
+    return Measured(_result(value, str(path)), None)
+
+
+def _measured(measurement: Measurement) -> Measured:
+    if measurement.tool != TOOL:
+        raise ToolError(f"{measurement.id} is a measurement of {measurement.tool}, which is no graph.", mend=_WANTED)
+    return Measured(_result(measurement.result, measurement.id), measurement)
+
+
+def _result(value: Any, where: str) -> "AttributionGraphResult":
+    from ...tools import AttributionGraphResult
+
+    try:
+        return AttributionGraphResult.model_validate(value)
+    except ValidationError as error:
+        raise _unreadable(where, error) from error
+
+
+def _unreadable(where: str, error: ValidationError) -> UnreadableFile:
+    first = error.errors()[0]
+    field = ".".join(map(str, first["loc"])) or "the whole"
+    return UnreadableFile(
+        f"{where} holds no attribution graph of this version: `{field}`: {first['msg']}. {_WANTED} "
+        "A graph of an earlier version can be measured again with `vesalius run attribution_graph`."
+    )
+
+
+def _weights(measured: Measured, model: str | None, device: str) -> tuple[str, str, list[int]]:
+    """Name and fingerprint of the weights that were measured, and the prompt's tokens by number.
+
+    Raises:
+        ToolError: the weights are not there, are others, or read the prompt as other tokens.
+    """
+    from ...tools import load_subject
+
+    key = measured.measurement.subject if measured.measurement else None
+    name = model or (key.model if key else None)
+    if name is None:
+        raise ToolError("A result alone does not say which model was measured.", mend="Pass `--model`.")
+    subject = load_subject(name, device)
+    fingerprint = subject.key.fingerprint
+    if key is not None and key.fingerprint != fingerprint:
+        raise ToolError(
+            f"The graph was measured on other weights than those of {name}.",
+            mend="Pass the model's folder with `--model`, or measure the graph again.",
+        )
+    ids = subject.tokenise([measured.result.prompt]).ids[0].tolist()
+    if subject.token_strings(ids) != measured.result.tokens:
+        raise ToolError(
+            f"{name} reads the graph's prompt as other tokens.", mend="Pass the right model with `--model`."
+        )
+    twin = "" if key is None or key.reinit_seed is None else f"+reinit{key.reinit_seed}"
+    return name, fingerprint + twin, ids
+
+
+def show_command(path: Path, top: int, threshold: float | None, as_json: bool) -> None:
+    """Scores, nodes and strongest links of a graph file."""
+    graph = read_graph(path)
+    links = sorted(graph.links, key=lambda link: (-abs(link.weight), link.target, link.source))
+    nodes = sorted(graph.nodes, key=_least_important_last)
+    scores, unscored = _scores(graph, threshold)
+    if as_json:
+        print_json(
+            graph.model_dump(mode="python", exclude={"nodes", "links"})
+            | {"n_nodes": len(nodes), "n_links": len(links), "scores": scores, "unscored": unscored}
+            | {"nodes": [node.model_dump() for node in nodes], "strongest_links": [x.model_dump() for x in links[:top]]}
+        )
+        return
+    kinds = [f"{kind}s {sum(node.kind == kind for node in nodes)}" for kind in ("feature", "error", "token", "logit")]
+    print_line(f"{cut(graph.slug) or path.name}, scan {cut(graph.scan) or 'not given'}")
+    print_line(f"  prompt  {cut(graph.prompt)}")
+    print_line(f"  nodes   {', '.join(kinds)}; links {len(links)}")
+    if graph.left_out:
+        print_line(f"  beside  {', '.join(f'{cut(name)}: {count}' for name, count in graph.left_out.items())}")
+    if unscored:
+        print_line(f"  no scores: {unscored}")
+    else:
+        heads = ("scores of", "features", "replacement", "completeness")
+        print_table(heads, [(s["of"], s["n_features"], *map(_short, _both(s))) for s in scores])
+    print_line("")
+    heads = ("node", "what", "activation or probability", "cumulative influence")
+    print_table(heads, [_node_row(node) for node in nodes[:top]])
+    if len(nodes) > top:
+        print_line(f"  and {len(nodes) - top} nodes more (--top)")
+    print_line("")
+    print_table(("from", "to", "weight"), [(x.source, x.target, _short(x.weight)) for x in links[:top]])
+    if len(links) > top:
+        print_line(f"  and {len(links) - top} links more (--top)")
+
+
+def read_graph(path: Path) -> "PlainGraph":
+    """A graph file in GraphML or the JSON of circuit-tracer and Neuronpedia, told apart by how it begins.
+
+    Raises:
+        ToolError: neither, or no sound graph.
+    """
+    from ...tools import graph_from_json, read_text
+
+    text = read_text(path)
+    if text.lstrip()[:1] == "<":
+        from ...tools import graph_from_graphml
+
+        return graph_from_graphml(text)
+    return graph_from_json(text)
+
+
+def _scores(graph: "PlainGraph", threshold: float | None) -> tuple[list[dict[str, Any]], str]:
+    """Scores of the whole file and of parts of it; or why there are none."""
+    from ...tools import graph_scores, most_influential
+
+    parts: dict[str, tuple[str, ...] | None] = {"the whole file": None}
+    if graph.pinned:
+        parts["what is pinned in it"] = graph.pinned
+    if threshold is not None:
+        parts[f"features of cumulative influence up to {threshold:g}"] = most_influential(graph, threshold)
+    parts["no feature at all"] = ()
+    try:
+        return [{"of": name, **graph_scores(graph, pins).model_dump()} for name, pins in parts.items()], ""
+    except ToolError as error:
+        return [], error.message
+
+
+def _both(scores: dict[str, Any]) -> tuple[float, float]:
+    return scores["replacement"], scores["completeness"]
+
+
+def _least_important_last(node: "PlainNode") -> tuple[bool, float, str]:
+    """Answers first, the likeliest before others; then by cumulative influence."""
+    if node.kind == "logit":
+        return False, -(node.probability or 0.0), node.id
+    return True, math.inf if node.influence is None else node.influence, node.id
+
+
+def _node_row(node: "PlainNode") -> tuple[str, ...]:
+    value = node.probability if node.kind == "logit" else node.activation
+    what = cut(node.label) or f"{node.kind} at {cut(repr(node.token))}"
+    return node.id, what, "" if value is None else _short(value), _short(node.influence)
+
+
+def _short(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}" if abs(value) < 100 else f"{value:.4g}"

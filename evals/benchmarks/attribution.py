@@ -1,0 +1,198 @@
+"""Attribution graphs against circuit-tracer: the same weights, dictionary, prompt and nodes, timed side by side.
+
+Both sides run as processes of their own on one thread, with the same settings of the C library's allocator, and take
+turns; a ratio is the peer's median processor time over ours, at the batch size that is the peer's fastest on that case.
+`python -m vesalius.evals.benchmarks.attribution FOLDER` also writes the table. The environment for circuit-tracer is
+made once, under `~/.vesalius/benchmarks` or in the folder that `VESALIUS_HOME` names.
+"""
+
+import datetime
+import statistics
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ...agent.settings import read_settings
+from ...tools import Block, Kinds, Links, Progress, prune, silent
+from ..metric import Metric
+from ._attribution_cases import CASES, AttributionCase, CaseFiles, write_case
+from ._ours import Ours
+from ._peer import Peer, PeerGraph
+from ._peer_environment import peer_python
+from ._process_cost import machine
+
+RUNS = 5  # timed runs a side
+BATCHES = {"full": (16, 32), "budgeted": (8, 16, 64)}  # of the peer, tried once each
+TARGETS = {
+    "6x256": 6,
+    "8x512": 6,
+    "12x768": 5,
+    "6x256-clt": 15,
+    "8x512-budgeted": 12,
+    "12x768-budgeted": 12,
+}
+NAMES = {"6x256-clt": "clt", "8x512-budgeted": "budgeted", "12x768-budgeted": "budgeted_12x768"}
+LARGEST_DIFFERENCE, LARGEST_PEAK_MB, LEAST_RATE, PRUNING = 1e-4, 120, 0.8, 8
+SEED_OF_CASES = 0
+
+
+def measure(seed: int, progress: Progress) -> dict[str, Metric]:
+    """Every case; `seed` draws the weights, the dictionaries and the prompts."""
+    root = read_settings().home / "benchmarks"
+    python = peer_python(root / "circuit-tracer", progress)
+    found: dict[str, Metric] = {}
+    for done, (name, case) in enumerate(CASES.items()):
+        progress(done, len(CASES), f"circuit-tracer and this engine on {name}")
+        files = write_case(case, root / "cases", seed)
+        found |= _case(python, case, files)
+    progress(len(CASES), len(CASES), "done")
+    return found
+
+
+def _case(python: Path, case: AttributionCase, files: CaseFiles) -> dict[str, Metric]:
+    """Ratios of one case, and how far its links are from the peer's."""
+    name = NAMES.get(case.name, case.name)
+    tried = BATCHES["budgeted" if case.max_feature_nodes else "full"]
+    with Peer(python, case, files, batch_size=tried[0]) as peer:
+        costs = {size: peer.run(size).cpu_s for size in tried}
+    best = min(costs, key=lambda size: costs[size])
+    with Peer(python, case, files, batch_size=best) as peer, Ours(case, files, batch_size=best) as ours:
+        pairs = [(peer.run(), ours.run()) for _ in range(RUNS)]
+        theirs, mine = peer.graph(), ours.graph()
+        found = {f"ratio_{name}": _ratio([(p.cpu_s, o.cpu_s) for p, o in pairs], TARGETS[case.name])}
+        found[f"wall_ratio_{name}"] = _ratio([(p.wall_s, o.wall_s) for p, o in pairs])
+        found[f"cpu_s_peer_{name}"] = _plain(statistics.median(p.cpu_s for p, _ in pairs), RUNS)
+        found[f"cpu_s_{name}"] = _plain(statistics.median(o.cpu_s for _, o in pairs), RUNS)
+        found[f"peer_batch_{name}"] = _plain(best, len(tried))
+        found[f"edge_rel_diff_{name}"] = _least(largest_difference(mine, theirs), LARGEST_DIFFERENCE, mine)
+        if case.name == "8x512":
+            cuts = [(peer.prune().cpu_s, ours.prune().cpu_s) for _ in range(RUNS)]
+            found["ratio_pruning"] = _ratio(cuts, PRUNING)
+            found["pruning_differs"] = pruning_differs(theirs, peer)
+        if case.name in ("8x512", "12x768"):
+            found[f"matrix_rate_share_{name}"] = _rate_share(ours)
+    if case.name == "8x512":
+        found |= _peaks(python, case, files, best)
+        found |= _two_threads(python, case, files, best)
+    return found
+
+
+def _rate_share(ours: Ours) -> Metric:
+    """Multiplications of the sweep over its time, as a share of what the machine's matrix product does just then."""
+    shares = [ours.products() / ours.sweep().wall_s / ours.rate() for _ in range(RUNS)]
+    value = statistics.median(shares)
+    return Metric(
+        value=value, low=min(shares), high=max(shares), n=RUNS, target=f"≥ {LEAST_RATE}", met=value >= LEAST_RATE
+    )
+
+
+def _peaks(python: Path, case: AttributionCase, files: CaseFiles, batch: int) -> dict[str, Metric]:
+    """Memory above model and dictionary, under the allocator's own settings: else what is freed counts as held."""
+    with Peer(python, case, files, batch_size=batch, tuned=False) as peer:
+        theirs = peer.peak() / 2**20
+    with Ours(case, files, batch_size=batch, tuned=False) as ours:
+        mine = ours.peak() / 2**20
+    bound = Metric(value=mine, low=None, high=None, n=1, target=f"≤ {LARGEST_PEAK_MB}", met=mine <= LARGEST_PEAK_MB)
+    return {f"peak_mb_{case.name}": bound, f"peak_mb_peer_{case.name}": _plain(theirs, 1)}
+
+
+def _two_threads(python: Path, case: AttributionCase, files: CaseFiles, batch: int) -> dict[str, Metric]:
+    with Peer(python, case, files, batch, threads=2) as peer, Ours(case, files, batch, threads=2) as ours:
+        pairs = [(peer.run().wall_s, ours.run().wall_s) for _ in range(RUNS)]
+    return {f"wall_ratio_{case.name}_two_threads": _ratio(pairs)}
+
+
+def largest_difference(mine: PeerGraph, theirs: PeerGraph) -> float:
+    """Largest difference of two links, as a share of the target's largest link.
+
+    Raises:
+        ValueError: the two graphs have other nodes.
+    """
+    for field in ("active_features", "selected_features", "logit_tokens"):
+        if not torch.equal(getattr(mine, field).long(), getattr(theirs, field).long()):
+            raise ValueError(f"the two sides differ in {field}, so their links cannot be compared")
+    scale = theirs.adjacency.abs().amax(1).clamp(min=1e-20)
+    return ((mine.adjacency - theirs.adjacency).abs().amax(1) / scale).max().item()
+
+
+def pruning_differs(theirs: PeerGraph, peer: Peer) -> Metric:
+    """Nodes and links that our pruning of the peer's own adjacency keeps and its own does not, or the other way."""
+    links, weight, kinds = in_links(theirs)
+    mine, kept = prune(links, weight, kinds, 0.8, 0.98), peer.pruning()
+    edges = torch.zeros_like(kept.edge_mask)
+    edges[mine.targets, mine.sources] = True
+    differ = int((edges != kept.edge_mask).sum()) + int((mine.nodes != kept.node_mask).sum())
+    n = int(kept.edge_mask.sum()) + int(kept.node_mask.sum())
+    return Metric(value=differ, low=None, high=None, n=n, target="≤ 0", met=differ == 0)
+
+
+def in_links(graph: PeerGraph) -> tuple[Links, Float[Tensor, " batch"], Kinds]:
+    """The peer's square matrix as blocks of links, its logits' weights, and what its nodes are."""
+    n_nodes, n_logits = len(graph.adjacency), len(graph.logit_tokens)
+    layers = graph.active_features[graph.selected_features, 0]
+    n_layers = int(graph.active_features[:, 0].max()) + 1
+    n_tokens = (n_nodes - n_logits - len(layers)) // (n_layers + 1)
+    targets = [((layers == layer).nonzero()[:, 0], layer) for layer in range(n_layers)]
+    targets.append((torch.arange(n_nodes - n_logits, n_nodes), n_layers))
+    everything = torch.arange(n_nodes)
+    blocks = tuple(Block(layer, rows, everything, graph.adjacency[rows]) for rows, layer in targets)
+    kind = torch.repeat_interleave(
+        torch.arange(4), torch.tensor([len(layers), n_layers * n_tokens, n_tokens, n_logits])
+    )
+    weight = torch.cat([torch.zeros(n_nodes - n_logits), graph.logit_probabilities.float()])
+    return Links(n_nodes, blocks), weight, Kinds(error=kind == 1, token=kind == 2, logit=kind == 3)
+
+
+def _ratio(pairs: list[tuple[float, float]], target: float | None = None) -> Metric:
+    """The peer's median over ours; the interval holds the ratios of single turns."""
+    value = statistics.median(p for p, _ in pairs) / statistics.median(o for _, o in pairs)
+    turns = [p / o for p, o in pairs]
+    met = None if target is None else value >= target
+    wanted = "" if target is None else f"≥ {target:g}"
+    return Metric(value=value, low=min(turns), high=max(turns), n=len(pairs), target=wanted, met=met)
+
+
+def _least(value: float, bound: float, graph: PeerGraph) -> Metric:
+    return Metric(
+        value=value,
+        low=None,
+        high=None,
+        n=int(graph.adjacency.count_nonzero()),
+        target=f"≤ {bound:g}",
+        met=value <= bound,
+    )
+
+
+def _plain(value: float, n: int) -> Metric:
+    return Metric(value=value, low=None, high=None, n=n, target="", met=None)
+
+
+def table(found: dict[str, Metric]) -> str:
+    """The figures with the machine and the day they are from."""
+    lines = [
+        f"Measured {datetime.date.today().isoformat()} on {machine()}, torch {torch.__version__}, by",
+        "`python -m vesalius.evals.benchmarks.attribution FOLDER`.",
+        "",
+        "| figure | value | single turns | n | target | met |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for name, one in found.items():
+        turns = "" if one.low is None else f"{one.low:.3g}–{one.high:.3g}"
+        met = {True: "yes", False: "no", None: ""}[one.met]
+        lines.append(f"| {name} | {one.value:.3g} | {turns} | {one.n} | {one.target} | {met} |")
+    return "\n".join(lines) + "\n"
+
+
+def main(folder: Path, measured: Callable[[int, Progress], dict[str, Metric]] = measure) -> None:
+    """Measure, and write the table into a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    text = table(measured(SEED_OF_CASES, silent))
+    (folder / "attribution.md").write_text(text)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,229 @@
+"""`vesalius graph`: a run's graph goes out, is read back and shown; what is no graph is one sentence with the mend."""
+
+import json
+import re
+from pathlib import Path
+
+import jsonschema
+import pytest
+from vesalius.agent.cli import app
+from vesalius.agent.commands.graphs import export_command, find_graph, read_graph, show_command
+from vesalius.agent.runs import RunFolder, RunInfo, UnknownRun, UnreadableFile
+from vesalius.agent.settings import Settings, read_settings
+from vesalius.tools import Measurement, Subject, ToolError, get_tool
+
+PROMPT = "the capital of the state containing Dallas is"
+
+
+@pytest.fixture(scope="module")
+def graphs(atlas: Subject) -> tuple[Measurement, Measurement]:
+    """Two graphs of the reference model."""
+    tool = get_tool("attribution_graph")
+    prompts = (PROMPT, PROMPT.replace("Dallas", "Oakland"))
+    one, two = (tool.measure(atlas, tool.parse({"prompt": prompt})) for prompt in prompts)
+    return one, two
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return read_settings(home=tmp_path, device="cpu")
+
+
+def a_run(home: Path, *measurements: Measurement, second: int = 0) -> RunFolder:
+    created = f"2026-01-01T00:00:0{second}+00:00"
+    folder = RunFolder.create(home, RunInfo(question="Why?", model="atlas", device="cpu", seed=0, created=created))
+    for measurement in measurements:
+        folder.keep(measurement)
+    return folder
+
+
+def export(settings: Settings, of: str, out: Path, kind: str = "neuronpedia", **more: str) -> None:
+    given = {"model": None, "slug": "", "scan": ""} | more
+    export_command(settings, of, kind, out, as_json=True, **given)  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize("kind", ["neuronpedia", "graphml"])
+def test_a_runs_graph_goes_out_and_comes_back(settings, graphs, tmp_path, capsys, kind):
+    a_run(tmp_path, graphs[0])
+    out = tmp_path / "graph"
+    export(settings, "last", out, kind)
+    said = json.loads(capsys.readouterr().out)
+    graph, result = read_graph(out), graphs[0].result
+    assert said["path"] == str(out)
+    assert (said["nodes"], said["links"]) == (len(graph.nodes), len(graph.links))
+    assert (said["slug"], said["scan"]) == (graph.slug, graph.scan)
+    assert {node.id: node.activation for node in graph.nodes} == {n["id"]: n["activation"] for n in result["nodes"]}
+    assert [(x.source, x.target, x.weight) for x in graph.links] == [
+        (x["source"], x["target"], x["weight"]) for x in result["links"]
+    ]
+
+
+def test_tokens_have_their_numbers_in_the_vocabulary(settings, graphs, atlas, tmp_path):
+    a_run(tmp_path, graphs[0])
+    export(settings, "last", tmp_path / "graph.json")
+    tokens = [node for node in read_graph(tmp_path / "graph.json").nodes if node.kind == "token"]
+    assert tuple(node.token for node in tokens) == atlas.token_strings([node.token_id or 0 for node in tokens])
+
+
+def test_a_graph_is_found_by_run_by_measurement_and_in_a_file(settings, graphs, tmp_path):
+    one, two = graphs
+    first, second = a_run(tmp_path, one), a_run(tmp_path, two, second=1)
+    (tmp_path / "m.json").write_text(one.model_dump_json())
+    for of, found in (
+        (first.name, one),
+        (str(first.path), one),
+        ("last", two),
+        (second.name, two),
+        (one.id, one),
+        (two.id, two),
+        (str(tmp_path / "m.json"), one),
+    ):
+        assert find_graph(tmp_path, of).measurement == found
+
+
+def test_of_several_runs_with_a_measurement_the_newest_counts(graphs, tmp_path):
+    one = graphs[0]
+    for second in (1, 2, 0):
+        a_run(tmp_path, one.model_copy(update={"seconds": float(second)}), second=second)
+    found = find_graph(tmp_path, one.id).measurement
+    assert found is not None
+    assert found.seconds == 2.0
+
+
+def test_a_result_alone_needs_the_model_and_then_makes_the_same_graph(settings, graphs, tmp_path):
+    a_run(tmp_path, graphs[0])
+    (tmp_path / "r.json").write_text(json.dumps(graphs[0].result))
+    with pytest.raises(ToolError, match="Pass `--model`"):
+        export(settings, str(tmp_path / "r.json"), tmp_path / "no.json")
+    (tmp_path / "other.json").write_text(json.dumps(graphs[0].result | {"prompt": PROMPT.replace("Dallas", "Oakland")}))
+    with pytest.raises(ToolError, match="reads the graph's prompt as other tokens"):
+        export(settings, str(tmp_path / "other.json"), tmp_path / "no.json", model="atlas")
+    assert not (tmp_path / "no.json").exists()
+    export(settings, str(tmp_path / "r.json"), tmp_path / "alone.json", model="atlas")
+    export(settings, "last", tmp_path / "run.json")
+    alone, run = (read_graph(tmp_path / name) for name in ("alone.json", "run.json"))
+    assert alone.model_copy(update={"node_threshold": 0.8}) == run
+
+
+def test_names_may_be_chosen(settings, graphs, tmp_path):
+    a_run(tmp_path, graphs[0])
+    export(settings, "last", tmp_path / "graph.json", slug="mine", scan="gemma-2-2b")
+    graph = read_graph(tmp_path / "graph.json")
+    assert (graph.slug, graph.scan) == ("mine", "gemma-2-2b")
+
+
+def test_an_export_without_a_file_is_named_after_the_graph(settings, graphs, tmp_path, monkeypatch, capsys):
+    a_run(tmp_path, graphs[0])
+    monkeypatch.chdir(tmp_path)
+    export_command(settings, "last", "graphml", None, None, "mine", "", as_json=False)
+    assert "Written to mine.graphml" in capsys.readouterr().out
+    assert (tmp_path / "mine.graphml").is_file()
+
+
+def other_weights(measurement: Measurement) -> Measurement:
+    key = measurement.subject.model_copy(update={"fingerprint": "0" * 64})
+    return measurement.model_copy(update={"subject": key})
+
+
+def test_what_holds_no_graph_is_refused_with_the_mend(settings, graphs, atlas, tmp_path):
+    one, _ = graphs
+    lens = get_tool("logit_lens")
+    other = lens.measure(atlas, lens.parse({"prompts": [PROMPT]}))
+    runs = [a_run(tmp_path, *kept, second=at) for at, kept in enumerate([graphs, (other,), (other_weights(one),)])]
+    (tmp_path / "old.json").write_text(json.dumps({k: v for k, v in one.result.items() if k != "dictionary_digest"}))
+    (tmp_path / "text.json").write_text("Why?")
+    wanted = "Give a run, `last`, the id of a measurement"
+    for of, error, mend in (
+        ("nothing", UnknownRun, "There is no run"),
+        ("m-00000000", ToolError, wanted),
+        (runs[0].name, ToolError, f"{one.id} ({PROMPT})"),
+        (runs[1].name, ToolError, "vesalius ask --resume"),
+        (other.id, ToolError, wanted),
+        (runs[2].name, ToolError, "Pass the model's folder with `--model`"),
+        (str(tmp_path / "old.json"), UnreadableFile, "can be measured again"),
+        (str(tmp_path / "text.json"), UnreadableFile, wanted),
+    ):
+        with pytest.raises(error, match=re.escape(mend)):
+            export(settings, of, tmp_path / "out.json")
+    with pytest.raises(ToolError, match="Formats: neuronpedia, graphml"):
+        export(settings, "last", tmp_path / "out.json", kind="png")
+    assert not (tmp_path / "out.json").exists()
+
+
+def test_showing_gives_scores_nodes_and_strongest_links(settings, graphs, tmp_path, capsys):
+    a_run(tmp_path, graphs[0])
+    export(settings, "last", tmp_path / "graph.json")
+    capsys.readouterr()
+    show_command(tmp_path / "graph.json", top=3, threshold=0.5, as_json=True)
+    found, result = json.loads(capsys.readouterr().out), graphs[0].result
+    assert found["prompt"] == PROMPT
+    assert len(found["nodes"]) == found["n_nodes"] == len(result["nodes"])
+    weights = sorted((abs(link["weight"]) for link in result["links"]), reverse=True)[:3]
+    assert [abs(link["weight"]) for link in found["strongest_links"]] == weights
+    whole, part, none = found["scores"]
+    assert whole["n_features"] > part["n_features"] > none["n_features"] == 0
+    assert whole["replacement"] > part["replacement"] > none["replacement"]
+    assert [node["kind"] for node in found["nodes"][:2]] == ["logit", "token"]
+    show_command(tmp_path / "graph.json", top=3, threshold=0.5, as_json=False)
+    shown = capsys.readouterr().out
+    assert f"{whole['replacement']:.3f}" in shown
+    assert 'Output "Austin" (p=1.000)' in shown
+    assert f"and {found['n_links'] - 3} links more" in shown
+
+
+def test_a_terminal_obeys_nothing_that_a_file_says(graphs, settings, tmp_path, capsys):
+    a_run(tmp_path, graphs[0])
+    export(settings, "last", tmp_path / "graph.json")
+    file = json.loads((tmp_path / "graph.json").read_text())
+    file["metadata"] |= {"slug": "\x1b[2J", "scan": "\u202e", "prompt": "\x9b" + "long " * 10_000}
+    file["nodes"][0] |= {"clerp": "\x1b]0;x\x07", "\x1b[31m": 1}
+    (tmp_path / "graph.json").write_text(json.dumps(file))
+    capsys.readouterr()
+    for as_json in (False, True):
+        show_command(tmp_path / "graph.json", top=100, threshold=None, as_json=as_json)
+        out = capsys.readouterr().out
+        assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", out)
+        assert "\\u001b[2J" in out
+
+
+def test_a_graph_with_what_is_not_understood_is_shown_without_scores(graphs, settings, tmp_path, capsys):
+    a_run(tmp_path, graphs[0])
+    export(settings, "last", tmp_path / "graph.json")
+    file = json.loads((tmp_path / "graph.json").read_text())
+    file["nodes"][0]["feature_type"] = "lorsa"
+    (tmp_path / "graph.json").write_text(json.dumps(file))
+    capsys.readouterr()
+    show_command(tmp_path / "graph.json", top=3, threshold=None, as_json=False)
+    assert "no scores: The file holds more than was understood (links at those, nodes of type lorsa)" in (
+        capsys.readouterr().out
+    )
+
+
+def test_the_commands_stand_in_the_command_line(graphs, tmp_path, capsys):
+    a_run(tmp_path, graphs[0])
+    out = str(tmp_path / "graph.json")
+    for arguments, status in (
+        (["graph", "export", graphs[0].id, "--home", str(tmp_path), "--out", out, "--format", "neuronpedia"], 0),
+        (["graph", "show", out, "--json"], 0),
+        (["graph", "show", str(tmp_path / "absent.json")], 2),
+    ):
+        with pytest.raises(SystemExit) as ended:
+            app(arguments)
+        assert ended.value.code == status
+    assert json.loads(capsys.readouterr().out.partition("\n")[2])["prompt"] == PROMPT
+
+
+@pytest.mark.external
+def test_an_export_of_a_measured_graph_is_valid_by_neuronpedias_schema(external, graphs, settings, tmp_path):
+    a_run(tmp_path, graphs[0])
+    export(settings, "last", tmp_path / "graph.json")
+    schema = json.loads((external / "schema" / "neuronpedia-graph-schema.json").read_text())
+    jsonschema.validate(json.loads((tmp_path / "graph.json").read_text()), schema)
+
+
+@pytest.mark.external
+def test_published_scores_are_shown(external, capsys):
+    show_command(external / "graphs" / "dallas" / "graph.json", top=1, threshold=0.579, as_json=False)
+    shown = [line.split() for line in capsys.readouterr().out.splitlines()]
+    rows = {row[-3]: row[-2:] for row in shown if len(row) > 3}
+    assert (rows["228"], rows["54"], rows["0"]) == (["0.725", "0.904"], ["0.588", "0.843"], ["0.252", "0.626"])

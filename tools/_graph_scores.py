@@ -1,0 +1,142 @@
+"""Replacement and completeness of a graph from a file, whole or with only picked features as explanation.
+
+Definitions of the scores: Hanna, Piotrowski, Lindsey, Ameisen 2025 (circuit-tracer). Of a picked part, as Neuronpedia
+computes it: what a feature that was not picked adds to a target counts, with its sign, as part of the error of its
+layer and token, and what it reads is no longer asked. Where pruning left no such error, the published figure drops the
+feature altogether, which flatters the score a little; `orphans="errors"` counts it as the error there.
+
+Computed from the links alone, on the whole matrix in double precision: a second road to the scores that the engine
+finds on its blocks.
+"""
+
+from collections.abc import Collection
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Bool, Float
+from pydantic import Field
+from scipy.sparse import csr_array, diags_array
+
+from ._base import Frozen, ToolError
+from ._graph_types import NODES_OF_TYPE, PlainGraph, PlainNode, short
+
+SMALLEST_ROW = 1e-10
+
+Orphans = Literal["dropped", "errors"]
+
+
+class GraphScores(Frozen):
+    """How much of an answer a graph explains."""
+
+    replacement: float = Field(
+        description="Of the influence that ends in tokens or errors, the part from tokens (share)."
+    )
+    completeness: float = Field(description="Part of the nodes' inputs from no error, weighted by influence (share).")
+    n_features: int = Field(description="Features that count as explanation (count).")
+    n_orphans: int = Field(description="Other features without an error node at their layer and token (count).")
+
+
+def graph_scores(graph: PlainGraph, pinned: Collection[str] | None = None, orphans: Orphans = "dropped") -> GraphScores:
+    """Scores of a graph, or of what a few of its features explain.
+
+    Args:
+        graph: nodes and links without cycles, as `checked` has them.
+        pinned: ids of the features that explain; every other feature counts as error. None for the whole graph.
+            Tokens, logits and errors always stay and may be among the ids.
+        orphans: what becomes of another feature where no error node stands at its layer and token.
+
+    Raises:
+        ToolError: an id that no node has, or a graph of which nodes were left out as not understood.
+    """
+    if any(name.startswith(NODES_OF_TYPE) for name in graph.left_out):
+        raise ToolError(
+            f"The file holds more than was understood ({', '.join(graph.left_out)}), and scores would leave that out.",
+            mend="Score a graph of transcoder features, errors, tokens and logits.",
+        )
+    kept = _kept(graph, pinned)
+    error, moved, n_orphans = _moved(graph, kept, orphans)
+    links = diags_array(kept.astype(float)) @ _matrix(graph) @ moved
+    size = abs(csr_array(links))
+    share = csr_array(diags_array(1 / size.sum(1).clip(min=SMALLEST_ROW)) @ size)
+    weight = np.array([node.probability or 0.0 for node in graph.nodes])
+    reach = _influence(share, weight)
+    tokens, errors = reach[_is(graph, "token")].sum(), reach[error].sum()
+    explained, importance = 1 - share[:, error].sum(1), reach + weight
+    return GraphScores(
+        replacement=float(tokens / max(tokens + errors, SMALLEST_ROW)),
+        completeness=float((explained * importance).sum() / importance.sum()),
+        n_features=int((kept & _is(graph, "feature")).sum()),
+        n_orphans=n_orphans,
+    )
+
+
+def most_influential(graph: PlainGraph, threshold: float) -> tuple[str, ...]:
+    """Ids of the features whose cumulative influence is at most the threshold: a viewer's slider, as a selection."""
+    return tuple(
+        node.id
+        for node in graph.nodes
+        if node.kind == "feature" and node.influence is not None and node.influence <= threshold
+    )
+
+
+def _is(graph: PlainGraph, kind: str) -> Bool[np.ndarray, " batch"]:
+    return np.array([node.kind == kind for node in graph.nodes])
+
+
+def _kept(graph: PlainGraph, pinned: Collection[str] | None) -> Bool[np.ndarray, " batch"]:
+    """Which nodes stay what they are."""
+    if pinned is None:
+        return np.ones(len(graph.nodes), dtype=bool)
+    unknown = sorted({*pinned} - {node.id for node in graph.nodes})
+    if unknown:
+        raise ToolError(
+            f"No node is `{short(unknown[0])}` (of {len(unknown)} such).",
+            mend="Pin ids of this graph, such as " + ", ".join(f"`{node.id}`" for node in graph.nodes[:3]) + ".",
+        )
+    chosen = {*pinned}
+    return np.array([node.kind != "feature" or node.id in chosen for node in graph.nodes])
+
+
+def _moved(
+    graph: PlainGraph, kept: Bool[np.ndarray, " batch"], orphans: Orphans
+) -> tuple[Bool[np.ndarray, " batch"], csr_array, int]:
+    """Which nodes count as errors, and the matrix that moves each node's effects to the node they count for."""
+    error, columns = _is(graph, "error"), np.arange(len(graph.nodes))
+    moves, n_orphans = kept.copy(), 0
+    place_of = {_place(graph.nodes[number]): number for number in np.flatnonzero(error).tolist()}
+    stands_in: dict[tuple[int, int], int] = {}  # per place without an error, the first orphan there
+    for number in np.flatnonzero(~kept).tolist():
+        at = _place(graph.nodes[number])
+        if at not in place_of:
+            n_orphans += 1
+            if orphans == "dropped":
+                continue
+            error[stands_in.setdefault(at, number)] = True
+        moves[number], columns[number] = True, place_of[at] if at in place_of else stands_in[at]
+    moved = np.flatnonzero(moves)
+    n = len(graph.nodes)
+    return error, csr_array((np.ones(len(moved)), (moved, columns[moved])), shape=(n, n)), n_orphans
+
+
+def _place(node: PlainNode) -> tuple[int, int]:
+    return node.layer, node.position
+
+
+def _matrix(graph: PlainGraph) -> csr_array:
+    """Weights by target and source."""
+    number = {node.id: place for place, node in enumerate(graph.nodes)}
+    targets = [number[link.target] for link in graph.links]
+    sources = [number[link.source] for link in graph.links]
+    weights = [link.weight for link in graph.links]
+    return csr_array((weights, (targets, sources)), shape=(len(number), len(number)), dtype=float)
+
+
+def _influence(share: csr_array, weight: Float[np.ndarray, " batch"]) -> Float[np.ndarray, " batch"]:
+    """How much of the weighted logits runs through each node, over paths of every length."""
+    total, step = np.zeros_like(weight), weight
+    for _ in range(len(weight) + 1):
+        step = step @ share
+        if not step.any():
+            return total
+        total = total + step
+    raise ToolError("The links of this graph lead in a circle.", mend="Score a graph of direct effects only.")
