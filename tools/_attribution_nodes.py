@@ -15,8 +15,6 @@ from torch import Tensor
 from ._attribution_local import LocalModel
 from ._attribution_norm import working_type
 
-KEPT_NUMBERS = 2**25  # of what features write: 128 MiB in single precision; above that they are gathered when needed
-
 
 @dataclass(frozen=True)
 class Targets:
@@ -108,8 +106,6 @@ class Sources:
         ends = sizes.flatten().cumsum(0)
         starts = torch.cat([ends.new_zeros(1), ends])
         self.bounds = [starts[at * (n_layers + 1) : (at + 1) * (n_layers + 1) + 1].tolist() for at in range(n_pos)]
-        self._kept: dict[tuple[int, int], Float[Tensor, "_ d_model"]] = {}
-        self._keeps = local.n_active * local.embedding.shape[1] * (n_layers if local.cross_layer else 1) < KEPT_NUMBERS
 
     @cached_property
     def layer(self) -> Int[Tensor, " feature"]:
@@ -134,14 +130,6 @@ class Sources:
 
     def vectors(self, layer: int, at: int) -> Float[Tensor, "_ d_model"]:
         """What the sources of `lowest_written(layer)` up to this layer write behind this layer's MLP at a position."""
-        if (layer, at) in self._kept:
-            return self._kept[layer, at]
-        found = self._gathered(layer, at)
-        if self._keeps:
-            self._kept[layer, at] = found
-        return found
-
-    def _gathered(self, layer: int, at: int) -> Float[Tensor, "_ d_model"]:
         local = self.local
         if layer == -1:
             return local.embedding[at : at + 1]

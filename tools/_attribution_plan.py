@@ -17,6 +17,7 @@ from ._attribution_nodes import Sources, Targets
 
 HELD_NUMBERS = 2**26  # of what was pushed up to the cut: 256 MiB in single precision
 CARRIED_NUMBERS = 2**23  # of one stack on its way: 32 MiB
+NEARLY = 1.15
 ROWS_AT_ONCE = 48  # fewer rows than this at a position go together with those of the next
 
 
@@ -45,12 +46,14 @@ def chunks(counts: Sequence[int], alone: bool = False) -> list[range]:
 
 
 def plan_for(local: LocalModel, sources: Sources, targets: Targets) -> Plan:
-    """The cheapest cut that memory allows."""
+    """The lowest cut that is nearly as cheap as the cheapest that memory allows."""
     n_layers, n_pos = len(local.blocks), len(local.ids)
     up = _counted(sources.layer + 1, sources.position, n_layers + 1, n_pos)
     down = _counted(targets.layer, targets.position, n_layers + 1, n_pos)
     fit = [cut for cut in range(n_layers + 1) if cut == 0 or held(local, up, cut) <= HELD_NUMBERS]
-    best = min(fit, key=lambda cut: _cost(local, up, down, cut))
+    costs = {cut: _cost(local, up, down, cut) for cut in fit}
+    # Nearly as cheap and lower holds less: a few per cent of time for a quarter of the memory.
+    best = min(cut for cut in fit if costs[cut] <= NEARLY * min(costs.values()))
     return Plan(
         cut=best,
         sources_at=tuple(up[:best].sum(0).tolist()),

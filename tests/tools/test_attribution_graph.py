@@ -250,7 +250,7 @@ def test_memory_bounds_what_waits_at_the_cut(monkeypatch):
     subject = make_subject("llama")
     graph = graph_of(subject, random_dictionary(subject))
     sources = Sources(graph.local)
-    monkeypatch.setattr(_attribution_plan, "_cost", lambda *args: -args[-1])  # the higher the better
+    monkeypatch.setattr(_attribution_plan, "_cost", lambda *args: 10 ** (3 - args[-1]))  # the higher the better
     assert _attribution_plan.plan_for(graph.local, sources, graph.targets).cut == 3
     monkeypatch.setattr(_attribution_plan, "HELD_NUMBERS", 1500)
     plan = _attribution_plan.plan_for(graph.local, sources, graph.targets)
