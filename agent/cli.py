@@ -183,9 +183,15 @@ def graph_export(
     of: Annotated[str, typer.Argument(help="A run, `last`, the id of a measurement, or a JSON file of one.")] = "last",
     kind: Annotated[str, typer.Option("--format", help="neuronpedia or graphml.")] = "neuronpedia",
     out: Annotated[
-        Path | None, typer.Option(help="File to write; default: the slug, with the format's ending.")
+        Path | None,
+        typer.Option(
+            help="File to write; default: the slug, with the format's ending. In a folder that is there, "
+            "graph-metadata.json lists the graph for circuit-tracer's server."
+        ),
     ] = None,
-    model: Model = None,
+    model: Annotated[
+        str | None, typer.Option(help="Model of a result that stands alone; a measurement says its own.")
+    ] = None,
     slug: Annotated[str, typer.Option(help="Name of the graph; default: made from the prompt.")] = "",
     scan: Annotated[str, typer.Option(help="What a viewer knows the weights and dictionary by.")] = "",
     home: Home = None,

@@ -11,7 +11,8 @@ SETTINGS = {"node_threshold": 0.8, "edge_threshold": 0.98, "max_logits": 10, "de
 
 
 def node(kind: str, name: str, layer: int, position: int, **more: Any) -> GraphNode:
-    nothing = {"feature": None, "activation": None, "probability": None, "label": name, "influence_share": 0.01}
+    nothing = {"feature": None, "token_id": None, "activation": None, "probability": None}
+    nothing |= {"label": name, "influence_share": 0.01}
     places = {"id": name, "kind": kind, "layer": layer, "position": position, "token": HOSTILE[position]}
     return GraphNode.model_validate(nothing | places | {"influence": 0.25 * layer / 7 + 0.1} | more)
 
@@ -23,9 +24,11 @@ NODES = (
     node("feature", "5/0@4", 5, 4, feature=0, activation=0.1),
     node("error", "error.3@2", 3, 2),
     node("error", "error.5@4", 5, 4),
-    *(node("token", f"token@{at}", -1, at) for at in range(5)),
-    node("logit", "logit.77@4", 6, 4, probability=0.7, label="output", token='A "b" (p=0.1)', influence=1.0),
-    node("logit", "logit.78@4", 6, 4, probability=0.2, label="output", token="", influence=1.0),
+    *(node("token", f"token@{at}", -1, at, token_id=number) for at, number in enumerate(TOKEN_IDS)),
+    node(
+        "logit", "logit.77@4", 6, 4, token_id=77, probability=0.7, label="output", token='A "b" (p=0.1)', influence=1.0
+    ),
+    node("logit", "logit.78@4", 6, 4, token_id=78, probability=0.2, label="output", token="", influence=1.0),
 )
 WEIGHTS = {
     ("token@2", "0/3@2"): 1 / 3,

@@ -15,7 +15,7 @@ from ._base import Progress, ToolError, silent
 
 ROUNDS = 8  # times that the ranking of features is renewed while they are chosen
 LARGEST_TABLE = 2**29  # links held at once: 2 GiB in single precision
-AT_ONCE = 256  # features whose links are found in one sweep, though they join in smaller rounds
+AT_ONCE = 512  # features whose links are found in one sweep, though they join in smaller rounds
 INTERVENTIONS = 8
 
 

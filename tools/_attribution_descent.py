@@ -3,12 +3,12 @@
 from itertools import groupby
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from torch import Tensor
 
 from ._attribution_carry import Passage, Stack
 from ._attribution_lift import Lift
-from ._attribution_local import FrozenBlock
+from ._attribution_skip import heard_through_skip
 from ._attribution_work import Work
 
 
@@ -42,7 +42,7 @@ class Descent:
             beside = None
             if block is not None:
                 self._read(layer)
-                beside = _skipped(block, self.stack.so_far)
+                beside = heard_through_skip(block, self.stack.so_far)
                 # A parallel block's attention reads what its MLP reads, so what joins here passes the one below first.
                 if work.local.parallel:
                     self._carry(layer)
@@ -95,12 +95,3 @@ class Descent:
             places = torch.cat([self.below[below], self.above[above]])
             values = torch.cat([self.read_below[rows][:, below], self.read_above[rows][:, above]], 1)
             self.work.keep(layer, at, self.rows[rows], places, values)
-
-
-def _skipped(
-    block: FrozenBlock, stack: Float[Tensor, "batch pos d_model"]
-) -> Float[Tensor, "batch pos d_model"] | None:
-    """What listens through the MLP's skip."""
-    if block.skip is None:
-        return None
-    return block.norm2.pull(stack @ block.skip.T) / block.norm2.scale[: stack.shape[1], None]

@@ -7,6 +7,7 @@ matrix between all nodes are zero; here they are not stored. No method builds th
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import groupby
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -31,9 +32,11 @@ class Links:
     blocks: tuple[Block, ...]
 
     @cached_property
-    def top_first(self) -> tuple[Block, ...]:
-        """The blocks by layer, from the logits down: when a block comes up, all that leads on from it has been seen."""
-        return tuple(sorted(self.blocks, key=lambda block: -block.layer))
+    def top_first(self) -> tuple[tuple[Int[Tensor, " batch"], tuple[Block, ...]], ...]:
+        """Per layer its targets and its blocks in that order, logits first: all that leads on from them came before."""
+        ordered = groupby(sorted(self.blocks, key=lambda block: -block.layer), key=lambda block: block.layer)
+        layers = [(*blocks,) for _, blocks in ordered]
+        return tuple((torch.cat([block.targets for block in blocks]), blocks) for blocks in layers)
 
     @cached_property
     def incoming(self) -> Float[Tensor, " batch"]:

@@ -23,6 +23,7 @@ from ._attribution_attention import FrozenAttention
 from ._attribution_norm import FrozenNorm, working_type
 from ._base import ToolError
 from ._dictionary import NEURONS, Dictionary, FeatureLayer, Transcoder
+from ._stand_ins import standing_in
 from ._subject import Subject
 
 
@@ -124,7 +125,7 @@ def local_model(subject: Subject, dictionary: Dictionary, prompt: str, skip_firs
             numbers that are not finite.
     """
     tokens, shape = subject.tokenise([prompt]), subject.shape
-    chosen = [_stands_in(dictionary.at(layer)) for layer in range(shape.n_layers)]
+    chosen = [standing_in(dictionary.at(layer)) for layer in range(shape.n_layers)]
     kinds = ("resid_pre", "attn_out", "mlp_in", "mlp_out", "pattern")
     names = [f"{kind}.{layer}" for layer in range(shape.n_layers) for kind in kinds]
     names += ["embed", f"resid_post.{shape.n_layers - 1}", *(one.reads for one in chosen)]
@@ -153,16 +154,6 @@ def local_model(subject: Subject, dictionary: Dictionary, prompt: str, skip_firs
         offset=torch.zeros_like(embedding) if positions is None else wide(positions[: len(embedding)]),
         probabilities=wide(run.last_logits[0]).softmax(-1),
     )
-
-
-def _stands_in(one: FeatureLayer) -> FeatureLayer:
-    sites = (one.reads_at, one.writes_at) if isinstance(one, Transcoder) else ("mlp_in", "mlp_out")
-    if sites != ("mlp_in", "mlp_out") or (isinstance(one, Transcoder) and one.activation == "mp"):
-        raise ToolError(
-            f"The features of layer {one.layer} are no stand-in for its MLP that is linear in what it reads.",
-            mend=f"Use transcoders (mlp_in to mlp_out, encoded without matching pursuit), or `{NEURONS}`.",
-        )
-    return one
 
 
 def _refuse_what_is_not_finite(subject: Subject, seen: dict[str, Tensor], logits: Tensor) -> None:

@@ -15,6 +15,8 @@ from torch import Tensor
 from ._attribution_local import LocalModel
 from ._attribution_norm import working_type
 
+HELD_NUMBERS = 2**23  # of what cross-layer sources write, kept once it was gathered: 32 MiB in single precision
+
 
 @dataclass(frozen=True)
 class Targets:
@@ -106,6 +108,9 @@ class Sources:
         ends = sizes.flatten().cumsum(0)
         starts = torch.cat([ends.new_zeros(1), ends])
         self.bounds = [starts[at * (n_layers + 1) : (at + 1) * (n_layers + 1) + 1].tolist() for at in range(n_pos)]
+        self._held: dict[tuple[int, int], Tensor] = {}
+        # What one writes to many layers takes longest to gather, and every part of a sweep reads it again.
+        self._room = HELD_NUMBERS if local.cross_layer else 0
 
     @cached_property
     def layer(self) -> Int[Tensor, " feature"]:
@@ -130,6 +135,15 @@ class Sources:
 
     def vectors(self, layer: int, at: int) -> Float[Tensor, "_ d_model"]:
         """What the sources of `lowest_written(layer)` up to this layer write behind this layer's MLP at a position."""
+        if (layer, at) in self._held:
+            return self._held[layer, at]
+        found = self._gathered(layer, at)
+        if found.numel() <= self._room:
+            self._held[layer, at] = found
+            self._room -= found.numel()
+        return found
+
+    def _gathered(self, layer: int, at: int) -> Float[Tensor, "_ d_model"]:
         local = self.local
         if layer == -1:
             return local.embedding[at : at + 1]

@@ -15,6 +15,7 @@ from torch import Tensor
 from ._attribution_attention import FrozenAttention
 from ._attribution_local import FrozenBlock, LocalModel
 from ._attribution_nodes import Sources, Targets
+from ._attribution_skip import heard_through_skip
 
 
 @dataclass(frozen=True)
@@ -98,13 +99,10 @@ def by_last_head(local: LocalModel, target: Targets, written: Written) -> ByHead
     for below in reversed(range(layer)):
         block = local.blocks[below]
         straight += listens @ written.mlps[below, at]
-        beside = _beside(block, listens[None, None], at)[0, 0]
-        if local.parallel:
-            heads[below] = _through_heads(block, resid[below], listens, at)
-            listens = listens + beside
-        else:
-            listens = listens + beside
-            heads[below] = _through_heads(block, resid[below], listens, at)
+        beside = heard_through_skip(block, listens[None, None], at)
+        through = listens if beside is None else listens + beside[0, 0]
+        heads[below] = _through_heads(block, resid[below], listens if local.parallel else through, at)
+        listens = through
     return ByHead((straight + listens @ written.tokens[at]).item(), heads)
 
 
@@ -124,16 +122,6 @@ def _through_heads(
     return rearrange(parts, "group head key -> (group head) key")
 
 
-def _beside(
-    block: FrozenBlock, listens: Float[Tensor, "batch pos d_model"], first: int = 0
-) -> Float[Tensor, "batch pos d_model"]:
-    """What listens through the MLP's skip, for positions from the first one on."""
-    if block.skip is None:
-        return torch.zeros_like(listens)
-    scale = block.norm2.scale[first : first + listens.shape[1], None]
-    return block.norm2.pull(listens @ block.skip.T) / scale
-
-
 def arriving(
     local: LocalModel, sources: Sources, listens: Float[Tensor, "batch d_model"], layer: int, at: int
 ) -> Float[Tensor, "batch feature"]:
@@ -144,12 +132,10 @@ def arriving(
     for below in reversed(range(layer)):
         _read(sources, below, stack, found)
         block = local.blocks[below]
-        beside = _beside(block, stack)
-        if local.parallel:
-            stack = stack + _before(block.attention, stack) + beside
-        else:
-            stack = stack + beside
-            stack = stack + _before(block.attention, stack)
+        beside = heard_through_skip(block, stack)
+        through = stack if beside is None else stack + beside
+        # In a parallel block attention reads what the MLP reads, so nothing passes both.
+        stack = through + _before(block.attention, stack if local.parallel else through)
     _read(sources, -1, stack, found)
     return found
 

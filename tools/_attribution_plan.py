@@ -103,6 +103,9 @@ def _cost(local: LocalModel, up: Int[Tensor, "layer pos"], down: Int[Tensor, "la
     for row in range(n_layers + 1):
         readers = still_to_come[row:] if row >= cut else still_to_come[row:cut]
         total += d_model * int((up[row] * readers.sum(0)).sum())
+    if local.cross_layer:  # and those below again at every layer down to the cut
+        for row in range(max(cut, 2), n_layers + 1):
+            total += d_model * int((up[1:row].sum(0) * still_to_come[row:].sum(0)).sum())
     return total
 
 

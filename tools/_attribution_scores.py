@@ -46,9 +46,10 @@ def influence(
     reach, share = torch.zeros_like(weight), 1 / links.incoming.clamp(min=SMALLEST_ROW)
     if through is not None:
         share = share * through
-    for block in links.top_first:
-        leads_on = (reach[block.targets] + weight[block.targets]) * share[block.targets]
-        reach[block.sources] += leads_on @ block.values.abs()
+    for targets, blocks in links.top_first:
+        leads_on = (reach[targets] + weight[targets]) * share[targets]
+        for block, some in zip(blocks, leads_on.split([len(block.targets) for block in blocks]), strict=True):
+            reach.index_add_(0, block.sources, some @ block.values.abs())
     return reach
 
 

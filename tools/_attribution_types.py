@@ -18,6 +18,10 @@ class GraphNode(Frozen):
     position: int = Field(description="Index of the token it stands at.")
     feature: int | None = Field(description="Index in the layer's dictionary; features only.")
     token: str = Field(description="Text of the token it stands at; for logits, of the answer.")
+    token_id: int | None = Field(
+        ge=0,
+        description="Number in the vocabulary: of the token it stands at, or of the answer; tokens and logits only.",
+    )
     activation: float | None = Field(description="The feature's activation on this prompt; features only.")
     probability: float | None = Field(description="Probability of the answer after the prompt; logits only.")
     influence: float = Field(

@@ -6,7 +6,7 @@ token names both and whose `token_prob` is its weight, as circuit-tracer has it 
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import PurePath
 from typing import Any
@@ -19,7 +19,7 @@ from ._graph_json import graph_json, logit_label
 from ._graph_types import PlainGraph, PlainNode, checked, node_id
 
 SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-_LOGIT_ID = re.compile(r"logit\.(\d+)(-\d+)?@\d+")
+_LESS_A_FOIL = re.compile(r"logit\.\d+-\d+@\d+")
 _SCAN_DIGITS = 16
 _SETTINGS = {  # theirs: ours
     "max_n_logits": "max_logits",
@@ -45,23 +45,14 @@ def scan_name(dictionary_digest: str, fingerprint: str) -> str:
     return f"vesalius-{digest({'dictionary': dictionary_digest, 'subject': fingerprint})[:_SCAN_DIGITS]}"
 
 
-def plain_graph(result: AttributionGraphResult, token_ids: Sequence[int] | None = None) -> PlainGraph:
+def plain_graph(result: AttributionGraphResult) -> PlainGraph:
     """A measured graph as others exchange it.
 
-    Args:
-        result: what `attribution_graph` found.
-        token_ids: numbers of the prompt's tokens in the vocabulary, where known.
-
     Raises:
-        ToolError: more or fewer numbers than tokens, or a result that is no sound graph.
+        ToolError: a result that is no sound graph.
     """
-    if token_ids is not None and len(token_ids) != len(result.tokens):
-        raise ToolError(
-            f"{len(token_ids)} token numbers were given for {len(result.tokens)} tokens.",
-            mend="Tokenise the graph's own prompt with the model's tokenizer.",
-        )
     n_logits = sum(node.kind == "logit" for node in result.nodes)
-    nodes = {node.id: _plain_node(node, token_ids, n_logits) for node in result.nodes}
+    nodes = {node.id: _plain_node(node, n_logits) for node in result.nodes}
     if len(nodes) < len(result.nodes):
         raise ToolError("Two nodes of the result have one id.", mend="Measure the graph again.")
     ends = {old: new.id for old, new in nodes.items()}
@@ -74,17 +65,13 @@ def plain_graph(result: AttributionGraphResult, token_ids: Sequence[int] | None 
     return checked(PlainGraph(prompt=result.prompt, tokens=result.tokens, nodes=tuple(nodes.values()), links=links))
 
 
-def _plain_node(node: GraphNode, token_ids: Sequence[int] | None, n_logits: int) -> PlainNode:
-    number, token, probability, label = node.feature, node.token, node.probability, node.label
+def _plain_node(node: GraphNode, n_logits: int) -> PlainNode:
+    token, probability, label = node.token, node.probability, node.label
     if node.kind == "logit":
-        found = _LOGIT_ID.fullmatch(node.id)
-        assert found, node.id
-        number = int(found[1])
-        if found[2]:  # less a foil: the label says which, and each counts the same
+        if _LESS_A_FOIL.fullmatch(node.id):  # the label says which foil, and each answer counts the same
             token, probability = label.removeprefix("output ").rpartition(" (p=")[0], 1 / n_logits
         label = logit_label(token, probability or 0.0)
-    elif node.kind == "token":
-        number = token_ids[node.position] if token_ids is not None else None
+    number = node.feature if node.kind == "feature" else node.token_id
     return PlainNode(
         id=node_id(node.kind, node.layer, node.position, number),
         kind=node.kind,
@@ -92,7 +79,7 @@ def _plain_node(node: GraphNode, token_ids: Sequence[int] | None, n_logits: int)
         position=node.position,
         feature=node.feature,
         token=token,
-        token_id=number if node.kind in ("token", "logit") else None,
+        token_id=node.token_id,
         activation=node.activation,
         probability=probability,
         influence=None if node.kind == "logit" else node.influence,
@@ -104,7 +91,6 @@ def _plain_node(node: GraphNode, token_ids: Sequence[int] | None, n_logits: int)
 def named_graph(
     result: AttributionGraphResult,
     fingerprint: str,
-    token_ids: Sequence[int] | None = None,
     settings: Mapping[str, Any] | None = None,
     options: ExportOptions | None = None,
 ) -> PlainGraph:
@@ -113,7 +99,6 @@ def named_graph(
     Args:
         result: what `attribution_graph` found.
         fingerprint: SHA-256 of the model's weights, configuration and tokenizer.
-        token_ids: numbers of the prompt's tokens in the vocabulary, where known.
         settings: the arguments it was measured with, where known.
         options: names, pins and groups.
 
@@ -122,7 +107,7 @@ def named_graph(
             sound graph.
     """
     options = options or ExportOptions()
-    graph = plain_graph(result, token_ids)
+    graph = plain_graph(result)
     slug = options.slug or _slug(graph)
     if not SLUG.fullmatch(slug):
         raise ToolError(f"`{slug}` cannot name a graph.", mend="Use letters, digits, dots and dashes, at most 100.")
@@ -140,7 +125,6 @@ def export_graph(
     result: AttributionGraphResult,
     model: str,
     fingerprint: str,
-    token_ids: Sequence[int] | None = None,
     settings: Mapping[str, Any] | None = None,
     options: ExportOptions | None = None,
 ) -> dict[str, Any]:
@@ -148,13 +132,13 @@ def export_graph(
 
     Args:
         model: name of the model it was measured on; of a folder, only the last part is written.
-        result, fingerprint, token_ids, settings, options: as of `named_graph`.
+        result, fingerprint, settings, options: as of `named_graph`.
 
     Raises:
         ToolError: as `named_graph`, or two nodes that the format calls the same.
     """
     settings = settings or {}
-    graph = named_graph(result, fingerprint, token_ids, settings, options)
+    graph = named_graph(result, fingerprint, settings, options)
     made_with = {
         "generation_settings": {theirs: settings[ours] for theirs, ours in _SETTINGS.items() if ours in settings},
         "pruning_settings": {name: settings[name] for name in ("node_threshold", "edge_threshold") if name in settings},

@@ -16,9 +16,10 @@ from torch import Tensor
 
 from ._attribution_norm import working_type
 from ._base import ToolError
-from ._dictionary import Dictionary, FeatureLayer, Neurons, Transcoder
+from ._dictionary import Dictionary, FeatureLayer, Neurons
 from ._reader import Tokens
 from ._rerun import Outcome, Rerun
+from ._stand_ins import standing_in
 from ._subject import Subject
 
 MIN_DRAWS = 20  # random features that a control is made of
@@ -60,13 +61,7 @@ def place_of(subject: Subject, dictionary: Dictionary, name: str, tokens: Tokens
             f"`{name}` names no feature.", mend="Write it as LAYER/FEATURE or LAYER/FEATURE@POS, for example 1/37@4."
         )
     layer, feature = dictionary.feature(found[1])
-    if isinstance(layer, Transcoder) and (
-        (layer.reads_at, layer.writes_at) != ("mlp_in", "mlp_out") or layer.activation == "mp"
-    ):
-        raise ToolError(
-            f"The features of layer {layer.layer} are no stand-in for its MLP that is linear in what it reads.",
-            mend="Use transcoders (mlp_in to mlp_out, encoded without matching pursuit), or `neurons`.",
-        )
+    standing_in(layer)
     length = tokens.lengths[0]
     if found[2] is None:
         text = subject.reader.is_text(tokens)[0].nonzero()[:, 0].tolist()

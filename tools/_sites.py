@@ -15,8 +15,9 @@ the sum of all heads goes through it: what a head adds to the stream is its part
 denominator, which all heads share. Writing a head moves that denominator too, so it also rescales what the others add;
 their own sites keep their values.
 
-Names of TransformerLens (`blocks.3.hook_resid_post`, `blocks.3.attn.hook_z` with a head) and of MIB (`m3`, `a3.h5`,
-`input`) are accepted; the canonical name is printed.
+Names of TransformerLens (`blocks.3.hook_resid_post`, `blocks.3.attn.hook_z` with a head), `mlp.hook_in` of
+circuit-tracer and names of MIB (`m3`, `a3.h5`, `input`) are accepted; the canonical name is printed. `hook_mlp_in` is
+refused: in TransformerLens it is the MLP's own copy of the stream in front of its norm, where no site of ours stands.
 """
 
 import re
@@ -45,11 +46,13 @@ _FOREIGN = (
     (r"m(\d+)", r"mlp_out.\1"),
     (r"a(\d+)\.h(\d+)", r"head.\1.\2"),
     (r"a(\d+)", r"attn_out.\1"),
-    (r"blocks\.(\d+)\.hook_(resid_pre|resid_mid|resid_post|attn_out|mlp_in|mlp_out)", r"\2.\1"),
+    (r"blocks\.(\d+)\.hook_(resid_pre|resid_mid|resid_post|attn_out|mlp_out)", r"\2.\1"),
+    (r"blocks\.(\d+)\.mlp\.hook_in", r"mlp_in.\1"),
     (r"blocks\.(\d+)\.mlp\.hook_post", r"mlp_act.\1"),
     (r"blocks\.(\d+)\.attn\.hook_pattern", r"pattern.\1"),
     (r"blocks\.(\d+)\.attn\.hook_(?:z|result)\.(\d+)", r"head.\1.\2"),
 )
+_IN_FRONT_OF_THE_NORM = re.compile(r"blocks\.(\d+)\.hook_mlp_in")
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,12 @@ def parse_site(name: str, n_layers: int, n_heads: int) -> Site:
         ToolError: no such kind, or a layer or head out of range.
     """
     canonical = name.strip()
+    if found := _IN_FRONT_OF_THE_NORM.fullmatch(canonical):
+        raise ToolError(
+            f"`{name}` is what the MLP reads before its norm, which is no site.",
+            mend=f"Use `mlp_in.{found[1]}` for what the norm makes of it, or `resid_mid.{found[1]}` for the stream it "
+            f"is a copy of (`resid_pre.{found[1]}` where attention and MLP run in parallel).",
+        )
     for pattern, replacement in _FOREIGN:
         if re.fullmatch(pattern, canonical):
             canonical = re.sub(pattern, replacement, canonical)

@@ -150,10 +150,10 @@ def _nodes(
         elif number < local.n_sources:
             parts.append(
                 {"id": f"token@{at}", "kind": "token", "layer": -1, "position": at, "token": tokens[at]}
-                | {"label": f"token {tokens[at]!r}"}
+                | {"label": f"token {tokens[at]!r}", "token_id": local.ids[at]}
             )
     parts += _logit_parts(subject, local, answers.tolist(), foil)
-    none = {"feature": None, "activation": None, "probability": None}
+    none = {"feature": None, "token_id": None, "activation": None, "probability": None}
     return [
         GraphNode.model_validate(none | part | {"influence": reached, "influence_share": share})
         for part, reached, share in zip(parts, held, own, strict=True)
@@ -166,7 +166,7 @@ def _logit_parts(subject: Subject, local: LocalModel, answers: list[int], foil: 
     less = "" if foil is None else f"-{foil}"
     return [
         {"id": f"logit.{answer}{less}@{last}", "kind": "logit", "layer": len(local.blocks), "position": last}
-        | {"token": token, "probability": p, "label": f"output {token!r}{against} (p={p:.3f})"}
+        | {"token": token, "token_id": answer, "probability": p, "label": f"output {token!r}{against} (p={p:.3f})"}
         for answer, token, p in zip(
             answers, subject.token_strings(answers), local.probabilities[answers].tolist(), strict=True
         )

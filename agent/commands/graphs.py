@@ -12,6 +12,7 @@ from ...tools import Measurement, ToolError
 from ..report._text import cut
 from ..runs import RunFolder, UnreadableFile, write_whole
 from ..settings import Settings
+from .graph_folders import json_text, write_listed
 from .output import print_json, print_line, print_table
 
 if TYPE_CHECKING:
@@ -46,19 +47,23 @@ def export_command(
     if kind not in ENDINGS:
         raise ToolError(f"There is no format `{kind}`.", mend=f"Formats: {', '.join(ENDINGS)}.")
     measured = find_graph(settings.home, of)
-    name, fingerprint, token_ids = _weights(measured, model, settings.device)
+    name, fingerprint = _weights(measured, model, settings.device)
     given = measured.measurement.args if measured.measurement else {}
     options = ExportOptions(slug=slug, scan=scan)
-    graph = named_graph(measured.result, fingerprint, token_ids, given, options)
+    graph = named_graph(measured.result, fingerprint, given, options)
+    named = graph.slug + ENDINGS[kind]
+    into_folder = out is not None and out.is_dir()
+    path = out / named if out is not None and into_folder else out or Path(named)
     if kind == "graphml":
         from ...tools import graphml_of
 
-        text = graphml_of(graph)
+        write_whole(path, graphml_of(graph))
     else:
-        # ASCII: a token may be half a character, which UTF-8 cannot hold.
-        text = json.dumps(export_graph(measured.result, name, fingerprint, token_ids, given, options), allow_nan=False)
-    path = out or Path(graph.slug + ENDINGS[kind])
-    write_whole(path, text)
+        file = export_graph(measured.result, name, fingerprint, given, options)
+        if into_folder:
+            write_listed(path.parent, file)
+        else:
+            write_whole(path, json_text(file))
     found = {"path": str(path), "format": kind, "slug": graph.slug, "scan": graph.scan}
     counts = {"nodes": len(graph.nodes), "links": len(graph.links)}
     if as_json:
@@ -150,32 +155,41 @@ def _unreadable(where: str, error: ValidationError) -> UnreadableFile:
     )
 
 
-def _weights(measured: Measured, model: str | None, device: str) -> tuple[str, str, list[int]]:
-    """Name and fingerprint of the weights that were measured, and the prompt's tokens by number.
+def _weights(measured: Measured, model: str | None, device: str) -> tuple[str, str]:
+    """Name and fingerprint of the weights that were measured. A measurement says both; only a result alone, or a model
+    that was given to be compared, needs the model itself.
 
     Raises:
-        ToolError: the weights are not there, are others, or read the prompt as other tokens.
+        ToolError: no model to a result alone, other weights than were measured, or a prompt of other tokens.
     """
+    key = measured.measurement.subject if measured.measurement else None
+    if model is not None:
+        name, fingerprint = model, _fingerprint(measured, model, device)
+    elif key is not None:
+        name, fingerprint = key.model, key.fingerprint
+    else:
+        raise ToolError("A result alone does not say which model was measured.", mend="Pass `--model`.")
+    twin = "" if key is None or key.reinit_seed is None else f"+reinit{key.reinit_seed}"
+    return name, fingerprint + twin
+
+
+def _fingerprint(measured: Measured, model: str, device: str) -> str:
+    """Of a model, if the graph can be its own."""
     from ...tools import load_subject
 
-    key = measured.measurement.subject if measured.measurement else None
-    name = model or (key.model if key else None)
-    if name is None:
-        raise ToolError("A result alone does not say which model was measured.", mend="Pass `--model`.")
-    subject = load_subject(name, device)
+    subject = load_subject(model, device)
     fingerprint = subject.key.fingerprint
-    if key is not None and key.fingerprint != fingerprint:
+    if measured.measurement and measured.measurement.subject.fingerprint != fingerprint:
         raise ToolError(
-            f"The graph was measured on other weights than those of {name}.",
-            mend="Pass the model's folder with `--model`, or measure the graph again.",
+            f"The graph was measured on other weights than those of {model}.",
+            mend="Leave `--model` out: the measurement says which weights it was made on.",
         )
     ids = subject.tokenise([measured.result.prompt]).ids[0].tolist()
-    if subject.token_strings(ids) != measured.result.tokens:
+    if tuple(ids) != tuple(node.token_id for node in measured.result.nodes if node.kind == "token"):
         raise ToolError(
-            f"{name} reads the graph's prompt as other tokens.", mend="Pass the right model with `--model`."
+            f"{model} reads the graph's prompt as other tokens.", mend="Pass the right model with `--model`."
         )
-    twin = "" if key is None or key.reinit_seed is None else f"+reinit{key.reinit_seed}"
-    return name, fingerprint + twin, ids
+    return fingerprint
 
 
 def show_command(path: Path, top: int, threshold: float | None, as_json: bool) -> None:

@@ -8,6 +8,9 @@ from typing import Any, NamedTuple
 SPACING = 40  # between neighbours; nodes are drawn at most `NODE` wide
 NODE = 26
 GAP = 30  # between columns and between layers
+# Eighths of a gap by which layers are set off, in turn: links between three layers of one token would else lie on
+# each other and on the node between. No three of five layers in a row stand in line.
+SET_OFF = (0, 3, 8, 4, 7)
 WIDE_ENOUGH = 5  # nodes side by side at one token and layer before a second line begins
 ASPECT = 1.8  # of a cell with many more than that: wider than high, as screens are
 
@@ -45,8 +48,9 @@ def layout(nodes: Sequence[Mapping[str, Any]]) -> Layout:
         # `influence` counts all nodes of more influence too, so small comes first.
         for i, node in enumerate(sorted(here, key=lambda n: (n["influence"], n["id"]))):
             line, along = divmod(i, wide[position])
-            places[node["id"]] = Place(left[position] + SPACING * along, -(bottom[layer] + SPACING * line))
-    columns = tuple((p, left[p] + SPACING * (wide[p] - 1) / 2) for p in sorted(wide))
+            x = left[position] + SPACING * along + GAP * SET_OFF[layer % len(SET_OFF)] / 8
+            places[node["id"]] = Place(x, -(bottom[layer] + SPACING * line))
+    columns = tuple((p, left[p] + (SPACING * (wide[p] - 1) + GAP) / 2) for p in sorted(wide))
     return Layout(places, columns, tuple((layer, -bottom[layer]) for layer in sorted(high)))
 
 

@@ -1,16 +1,16 @@
 """The attribution graph: every link equals what intervening on it does, on every family.
 
-Long, because the second road (Hugging Face's own modules, frozen from outside) serves most of the tests here.
+Long, because the second road (Hugging Face's own modules, held from outside) serves most of the tests here.
 """
 
 import copy
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 import torch
 from conftest import FAMILIES, make_subject, random_model, word_tokenizer
-from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+from held_hugging_face import HeldModel
+from random_dictionaries import random_dictionary
 from vesalius.tools import Subject, ToolError, _attribution_build, _attribution_plan, get_tool
 from vesalius.tools._attribution_build import Graph, build_graph, intervention_error
 from vesalius.tools._attribution_links import Block, Links
@@ -22,32 +22,6 @@ from vesalius.tools._dictionary_file import dictionary_of, save_dictionary
 from vesalius.tools.attribution_graph import AttributionGraphArgs, attribution_graph
 
 PROMPT = "w3 w11 w7 w3 w20"
-N_FEATURES = 30
-
-
-def random_dictionary(subject: Subject, kind: str = "topk", seed: int = 0) -> Dictionary:
-    """Transcoders that explain little: exactness does not depend on how good they are."""
-    generator = torch.Generator().manual_seed(seed)
-    dtype, d_model, n_layers = subject.model.dtype, subject.shape.d_model, subject.shape.n_layers
-
-    def draw(*shape):
-        return torch.randn(*shape, generator=generator).to(dtype) * 0.4
-
-    def rule(layer):
-        if kind == "jumprelu":
-            return {"activation": kind, "threshold": draw(N_FEATURES).abs()}
-        if kind == "skip":
-            return {"activation": "topk", "k": 5, "W_skip": draw(d_model, d_model)}
-        if kind == "cross-layer":
-            later = tuple(draw(N_FEATURES, d_model) for _ in range(n_layers - layer - 1))
-            return {"activation": "topk", "k": 5, "W_dec_later": later, "W_skip": draw(d_model, d_model)}
-        return {"activation": kind} | ({"k": 5} if kind == "topk" else {})
-
-    def one(layer):
-        parts = draw(N_FEATURES, d_model), draw(N_FEATURES), draw(N_FEATURES, d_model), draw(d_model)
-        return Transcoder(layer, *parts, **rule(layer))
-
-    return Dictionary("random", subject.key.fingerprint, tuple(map(one, range(n_layers))))
 
 
 def graph_of(subject: Subject, dictionary: Dictionary, max_features: int = 2000, foil: int | None = None) -> Graph:
@@ -72,99 +46,18 @@ def constants(graph: Graph) -> torch.Tensor:
     return (read * graph.targets.vector).sum(-1) + graph.targets.offset
 
 
-def written_by(block):
-    """The module whose output is what the MLP adds to the stream: Gemma norms it once more."""
-    return getattr(block, "post_feedforward_layernorm", block.mlp)
-
-
 def before_the_cap(subject: Subject, logits: torch.Tensor) -> torch.Tensor:
     """Gemma-2 squashes its logits; what a graph explains is linear, before that."""
     cap = getattr(subject.model.config, "final_logit_softcapping", None)
     return logits if cap is None else cap * torch.atanh(logits / cap)
 
 
-@contextmanager
-def frozen_hugging_face(subject: Subject, added_to_mlps, added_to_tokens, skips=()):
-    """The subject's own Hugging Face modules, frozen from outside: nothing of the engine is used.
-
-    Attention modules get the clean pattern through transformers' registry of attention functions, norm modules keep
-    their clean denominator, and MLPs return their clean output with something added, and with what a dictionary's skip
-    makes of the change of their input.
-    """
-    model = subject.model
-    ids = subject.tokenise([PROMPT]).ids
-    body = getattr(model, "model", None) or getattr(model, "transformer", None) or model.gpt_neox
-    blocks = getattr(body, "layers", None) or body.h
-    norms = [m for m in body.modules() if "Norm" in type(m).__name__ and m.weight.shape == (subject.shape.d_model,)]
-    with torch.no_grad():
-        denominators: dict[object, torch.Tensor] = {}
-
-        def remember(module, args):
-            x = args[0]
-            centred = x - x.mean(-1, keepdim=True) if hasattr(module, "normalized_shape") else x
-            eps = module.eps if hasattr(module, "eps") else module.variance_epsilon
-            denominators[module] = (centred.pow(2).mean(-1, keepdim=True) + eps).sqrt()
-
-        with ExitStack() as stack:
-            for norm in norms:
-                stack.callback(norm.register_forward_pre_hook(remember).remove)
-            mlp_outs: list[torch.Tensor] = []
-            mlp_ins: list[torch.Tensor] = []
-            for block in blocks:
-                keep = block.mlp.register_forward_pre_hook(lambda _, args: mlp_ins.append(args[0]))
-                stack.callback(keep.remove)
-                keep = written_by(block).register_forward_hook(lambda _, __, out: mlp_outs.append(out))
-                stack.callback(keep.remove)
-            clean = model(ids, use_cache=False, output_attentions=True)
-
-    def frozen_norm(module, args, _):
-        x = args[0]
-        centred = x - x.mean(-1, keepdim=True) if hasattr(module, "normalized_shape") else x
-        weight = 1 + module.weight if type(module).__name__.startswith("Gemma") else module.weight
-        normed = centred / denominators[module] * weight
-        return normed + module.bias if getattr(module, "bias", None) is not None else normed
-
-    def frozen_attention(module, query, key, value, attention_mask, **_):
-        pattern = clean.attentions[module.layer_idx]
-        value = value.repeat_interleave(query.shape[1] // value.shape[1], dim=1)
-        return (pattern @ value).transpose(1, 2), pattern
-
-    ALL_ATTENTION_FUNCTIONS.register("frozen-for-test", frozen_attention)
-    model.config._attn_implementation = "frozen-for-test"
-    try:
-        with ExitStack() as stack:
-            for norm in norms:
-                stack.callback(norm.register_forward_hook(frozen_norm).remove)
-            for layer, block in enumerate(blocks):
-                out, now = mlp_outs[layer] + added_to_mlps[:, layer], []
-                skip = skips[layer] if skips and skips[layer] is not None else torch.zeros(24, 24, dtype=out.dtype)
-
-                def written(_, __, ___, out=out, now=now, skip=skip, before=mlp_ins[layer]):
-                    return out + (now[-1] - before) @ skip
-
-                note = block.mlp.register_forward_pre_hook(lambda _, args, now=now: now.append(args[0]))
-                stack.callback(note.remove)
-                stack.callback(written_by(block).register_forward_hook(written).remove)
-            embedding = subject.architecture.embedding()
-            stack.callback(embedding.register_forward_hook(lambda _, __, out: out + added_to_tokens).remove)
-            yield ids.expand(len(added_to_mlps), -1)
-    finally:
-        model.config._attn_implementation = "eager"
-
-
 def read_frozen(subject: Subject, added_to_mlps, added_to_tokens, skips=()):
     """MLP inputs [row, layer, pos, d_model] and last logits [row, vocab] of the frozen Hugging Face model."""
-    seen: list[torch.Tensor] = []
-    with (
-        torch.no_grad(),
-        frozen_hugging_face(subject, added_to_mlps, added_to_tokens, skips) as ids,
-        ExitStack() as stack,
-    ):
-        for modules in subject.architecture.blocks():
-            hook = modules.mlp.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
-            stack.callback(hook.remove)
-        logits = subject.model(ids, use_cache=False).logits[:, -1]
-    return torch.stack(seen, 1), before_the_cap(subject, logits)
+    held = HeldModel(subject, PROMPT)
+    added = dict(enumerate(added_to_mlps.unbind(1)))
+    mlp_in, logits = held.run(attention=True, norms=True, mlps=True, added=added, skips=skips, tokens=added_to_tokens)
+    return mlp_in, before_the_cap(subject, logits)
 
 
 def every_source(graph: Graph):
@@ -319,7 +212,7 @@ def test_every_graph_proves_its_own_links_and_notices_a_wrong_one(subject):
     error, n_sources = intervention_error(graph)
     assert error < 1e-4
     assert n_sources == 8
-    top = graph.links.top_first[0]
+    top = max(graph.links.blocks, key=lambda block: block.layer)
     top.values[0] += top.values.abs().max()
     assert intervention_error(graph)[0] > 0.5
 
@@ -559,6 +452,15 @@ def test_a_result_is_a_closed_graph_with_one_id_per_node(saved):
     assert max(node.influence for node in counted) <= 0.8 + max(node.influence_share for node in counted)
     assert graph.links_into_features == "exact"
     assert graph.intervention_error < 1e-4
+
+
+@pytest.mark.parametrize("foil", ["", "w20"])
+def test_tokens_and_answers_carry_their_numbers_in_the_vocabulary_and_nothing_else_does(saved, foil):
+    subject, graph = make_subject("llama"), measured(saved, targets=("w2", "w9"), foil=foil)
+    numbers = {kind: [n.token_id for n in graph.nodes if n.kind == kind] for kind in ("token", "logit")}
+    assert numbers["token"] == subject.tokenise([PROMPT]).ids[0].tolist()
+    assert numbers["logit"] == [subject.answer_token(PROMPT, word) for word in ("w2", "w9")]
+    assert {n.token_id for n in graph.nodes if n.kind in ("feature", "error")} == {None}
 
 
 def test_an_error_and_a_feature_of_the_first_layer_have_different_ids(saved):

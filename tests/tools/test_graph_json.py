@@ -19,9 +19,7 @@ from vesalius.tools._graph_types import LARGEST_FILE, PlainGraph, checked
 
 
 def exported(**options: Any) -> dict[str, Any]:
-    return export_graph(
-        result_of(), "/home/someone/models/own", FINGERPRINT, TOKEN_IDS, SETTINGS, ExportOptions(**options)
-    )
+    return export_graph(result_of(), "/home/someone/models/own", FINGERPRINT, SETTINGS, ExportOptions(**options))
 
 
 def again(file: dict[str, Any]) -> PlainGraph:
@@ -29,7 +27,7 @@ def again(file: dict[str, Any]) -> PlainGraph:
 
 
 def test_what_is_exported_reads_back_as_the_same_nodes_links_and_weights():
-    back, graph = again(exported()), plain_graph(result_of(), TOKEN_IDS)
+    back, graph = again(exported()), plain_graph(result_of())
     assert back.nodes == graph.nodes
     assert back.links == graph.links
     assert {(link.source, link.target): link.weight for link in back.links} == WEIGHTS
@@ -97,7 +95,7 @@ def test_scan_hangs_on_weights_and_dictionary_and_on_no_process():
 def test_an_answer_less_a_foil_is_one_logit_of_its_own_name_and_equal_weight():
     label = "output 'cold' minus 'small' (p=0.9)"
     parts = {"probability": 0.9, "token": "cold", "label": label, "influence": 1.0}
-    logits = [node("logit", f"logit.{n}-3@4", 6, 4, **parts) for n in (77, 78)]
+    logits = [node("logit", f"logit.{n}-3@4", 6, 4, token_id=n, **parts) for n in (77, 78)]
     weights = {(s, t.replace("77", "77-3").replace("78", "78-3")): w for (s, t), w in WEIGHTS.items()}
     back = again(export_graph(result_of((*NODES[:-2], *logits), weights), "m", FINGERPRINT))
     assert [(n.token, n.probability) for n in back.nodes[-2:]] == [("'cold' minus 'small'", 0.5)] * 2
@@ -249,8 +247,9 @@ def test_what_was_measured_wrong_is_not_exported():
         export_graph(result_of(weights={("0/3@2", "nowhere"): 1.0}), "m", FINGERPRINT)
     with pytest.raises(ToolError, match="weighs nan"):
         export_graph(result_of(weights={("0/3@2", "5/0@4"): float("nan")}), "m", FINGERPRINT)
-    with pytest.raises(ToolError, match="Tokenise the graph's own prompt"):
-        export_graph(result_of(), "m", FINGERPRINT, token_ids=(1, 2))
+    unknown = NODES[-1].model_copy(update={"token_id": None})
+    with pytest.raises(ToolError, match="Set its `token_id`"):
+        export_graph(result_of((*NODES[:-1], unknown)), "m", FINGERPRINT)
     with pytest.raises(ToolError, match="letters, digits, dots and dashes"):
         exported(slug="../up")
     with pytest.raises(ToolError, match="no node has that id"):

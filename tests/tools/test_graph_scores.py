@@ -20,7 +20,7 @@ def small(*links: tuple[str, str, float], errors: tuple[str, ...] = ("error.0@1"
         node("feature", name, int(name[0]), int(name[-1]), feature=int(name.split("/")[1][0])) for name in sorted(names)
     ]
     kept = [node("error", name, int(name.split(".")[1][0]), int(name[-1])) for name in errors]
-    ends = [NODES[6], NODES[-2].model_copy(update={"id": "logit.1@4"})]
+    ends = [NODES[6], NODES[-2].model_copy(update={"id": "logit.1@4", "token_id": 1})]
     return plain_graph(result_of((*features, *kept, *ends), {(s, t): w for s, t, w in links}))
 
 
@@ -77,8 +77,7 @@ def test_the_scores_of_an_unpruned_export_are_those_that_the_engine_found(family
     args = AttributionGraphArgs(prompt="w3 w11 w7", dictionary="neurons", node_threshold=1, edge_threshold=1)
     subject = make_subject(family)
     result = attribution_graph(subject, args)
-    ids = subject.tokenise([args.prompt]).ids[0].tolist()
-    file = export_graph(result, "m", subject.key.fingerprint, ids)
+    file = export_graph(result, "m", subject.key.fingerprint)
     scores = graph_scores(graph_from_json(json.dumps(file)))
     found = (result.replacement_score, result.completeness_score)
     assert (scores.replacement, scores.completeness) == pytest.approx(found, abs=1e-4)

@@ -134,6 +134,7 @@ def test_names_of_other_libraries_are_understood():
     given = ["blocks.1.hook_resid_post", "m2", "a1.h3", "input", "blocks.0.mlp.hook_post", "blocks.2.attn.hook_z.1"]
     canonical = ["resid_post.1", "mlp_out.2", "head.1.3", "embed", "mlp_act.0", "head.2.1"]
     assert [str(subject.site(name)) for name in given] == canonical
+    assert str(subject.site("blocks.1.mlp.hook_in")) == "mlp_in.1"
 
 
 @pytest.mark.parametrize(
@@ -143,6 +144,7 @@ def test_names_of_other_libraries_are_understood():
         ("head.1.4", r"Heads: 0\.\.3"),
         ("head.1", r"head\.LAYER\.HEAD"),
         ("wings.1", "Sites: embed"),
+        ("blocks.1.hook_mlp_in", r"`mlp_in\.1` for what the norm makes of it, or `resid_mid\.1`"),
     ],
 )
 def test_a_site_that_does_not_exist_is_refused_with_those_that_do(name, mend):

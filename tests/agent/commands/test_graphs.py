@@ -2,11 +2,13 @@
 
 import json
 import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import jsonschema
 import pytest
 from vesalius.agent.cli import app
+from vesalius.agent.commands.graph_folders import write_listed
 from vesalius.agent.commands.graphs import export_command, find_graph, read_graph, show_command
 from vesalius.agent.runs import RunFolder, RunInfo, UnknownRun, UnreadableFile
 from vesalius.agent.settings import Settings, read_settings
@@ -17,10 +19,10 @@ PROMPT = "the capital of the state containing Dallas is"
 
 @pytest.fixture(scope="module")
 def graphs(atlas: Subject) -> tuple[Measurement, Measurement]:
-    """Two graphs of the reference model."""
+    """Two graphs of the reference model, with error nodes among what is kept."""
     tool = get_tool("attribution_graph")
     prompts = (PROMPT, PROMPT.replace("Dallas", "Oakland"))
-    one, two = (tool.measure(atlas, tool.parse({"prompt": prompt})) for prompt in prompts)
+    one, two = (tool.measure(atlas, tool.parse({"prompt": prompt, "node_threshold": 0.95})) for prompt in prompts)
     return one, two
 
 
@@ -102,7 +104,73 @@ def test_a_result_alone_needs_the_model_and_then_makes_the_same_graph(settings, 
     export(settings, str(tmp_path / "r.json"), tmp_path / "alone.json", model="atlas")
     export(settings, "last", tmp_path / "run.json")
     alone, run = (read_graph(tmp_path / name) for name in ("alone.json", "run.json"))
-    assert alone.model_copy(update={"node_threshold": 0.8}) == run
+    assert alone.model_copy(update={"node_threshold": graphs[0].args["node_threshold"]}) == run
+
+
+def test_a_measurement_says_all_that_an_export_needs_also_where_its_model_is_gone(settings, graphs, tmp_path):
+    a_run(tmp_path, graphs[0])
+    export(settings, "last", tmp_path / "graph.json")
+    gone = graphs[0].subject.model_copy(update={"model": "/nowhere/gone"})
+    a_run(tmp_path, graphs[0].model_copy(update={"subject": gone}), second=1)
+    export(settings, "last", tmp_path / "gone.json")
+    here, there = (json.loads((tmp_path / name).read_text()) for name in ("graph.json", "gone.json"))
+    assert there["metadata"]["info"].pop("model") == "gone"
+    there["metadata"]["info"]["model"] = "atlas"
+    there["metadata"]["info"]["description"] = here["metadata"]["info"]["description"]
+    assert there == here
+
+
+def test_in_a_folder_the_graphs_are_listed_and_what_others_listed_stays(settings, graphs, tmp_path, capsys):
+    a_run(tmp_path, graphs[0])
+    a_run(tmp_path, graphs[1], second=1)
+    folder, listed = tmp_path / "graphs", tmp_path / "graphs" / "graph-metadata.json"
+    folder.mkdir()
+    first, last = ({"slug": slug, "scan": "theirs", "prompt": "p \ud83d", "title_prefix": "x"} for slug in "ab")
+    listed.write_text(json.dumps({"graphs": [first], "more": 1}))
+    for of in (graphs[0].id, graphs[1].id):
+        export(settings, of, folder)
+        capsys.readouterr()
+    file = json.loads(listed.read_text())
+    listed.write_text(json.dumps(file | {"graphs": [*file["graphs"], last]}))
+    export(settings, graphs[0].id, folder, scan="again")
+    said, file = json.loads(capsys.readouterr().out), json.loads(listed.read_text())
+    assert (file["more"], file["graphs"][0], file["graphs"][3]) == (1, first, last)
+    assert len(file["graphs"]) == 4, "the second export of a graph takes the place of the first"
+    for entry in file["graphs"][1:3]:
+        assert json.loads((folder / f"{entry['slug']}.json").read_text())["metadata"] == entry
+    assert (said["path"], said["scan"]) == (str(folder / f"{said['slug']}.json"), file["graphs"][1]["scan"])
+    export(settings, "last", folder, "graphml")
+    assert len(json.loads(listed.read_text())["graphs"]) == 4
+    assert len([*folder.iterdir()]) == 4, "three graphs and their list"
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", '{"graphs": {}}', '{"graphs": [{}]}', '{"graphs": [{"slug": "a", "x": NaN}]}']
+)
+def test_what_is_no_list_of_graphs_is_never_written_over(settings, graphs, tmp_path, text):
+    a_run(tmp_path, graphs[0])
+    folder = tmp_path / "graphs"
+    folder.mkdir()
+    (folder / "graph-metadata.json").write_text(text)
+    with pytest.raises(UnreadableFile, match="move it away, or export into another folder"):
+        export(settings, "last", folder)
+    assert [path.name for path in folder.iterdir()] == ["graph-metadata.json"]
+    assert (folder / "graph-metadata.json").read_text() == text
+
+
+def test_no_graph_is_called_like_the_list(settings, graphs, tmp_path):
+    a_run(tmp_path, graphs[0])
+    with pytest.raises(ToolError, match="Pass another `--slug`"):
+        export(settings, "last", tmp_path, slug="graph-metadata")
+    assert not (tmp_path / "graph-metadata.json").exists()
+
+
+def test_exports_at_once_are_all_listed(tmp_path):
+    slugs = [f"g{number}" for number in range(24)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda slug: write_listed(tmp_path, {"metadata": {"slug": slug}}), slugs))
+    listed = json.loads((tmp_path / "graph-metadata.json").read_text())["graphs"]
+    assert sorted(entry["slug"] for entry in listed) == sorted(slugs)
 
 
 def test_names_may_be_chosen(settings, graphs, tmp_path):
@@ -130,7 +198,8 @@ def test_what_holds_no_graph_is_refused_with_the_mend(settings, graphs, atlas, t
     lens = get_tool("logit_lens")
     other = lens.measure(atlas, lens.parse({"prompts": [PROMPT]}))
     runs = [a_run(tmp_path, *kept, second=at) for at, kept in enumerate([graphs, (other,), (other_weights(one),)])]
-    (tmp_path / "old.json").write_text(json.dumps({k: v for k, v in one.result.items() if k != "dictionary_digest"}))
+    older = [{k: v for k, v in n.items() if k != "token_id"} for n in one.result["nodes"]]
+    (tmp_path / "old.json").write_text(json.dumps(one.result | {"nodes": older}))
     (tmp_path / "text.json").write_text("Why?")
     wanted = "Give a run, `last`, the id of a measurement"
     for of, error, mend in (
@@ -139,12 +208,13 @@ def test_what_holds_no_graph_is_refused_with_the_mend(settings, graphs, atlas, t
         (runs[0].name, ToolError, f"{one.id} ({PROMPT})"),
         (runs[1].name, ToolError, "vesalius ask --resume"),
         (other.id, ToolError, wanted),
-        (runs[2].name, ToolError, "Pass the model's folder with `--model`"),
         (str(tmp_path / "old.json"), UnreadableFile, "can be measured again"),
         (str(tmp_path / "text.json"), UnreadableFile, wanted),
     ):
         with pytest.raises(error, match=re.escape(mend)):
             export(settings, of, tmp_path / "out.json")
+    with pytest.raises(ToolError, match="Leave `--model` out"):
+        export(settings, runs[2].name, tmp_path / "out.json", model="atlas")
     with pytest.raises(ToolError, match="Formats: neuronpedia, graphml"):
         export(settings, "last", tmp_path / "out.json", kind="png")
     assert not (tmp_path / "out.json").exists()

@@ -2,8 +2,10 @@
 
 import re
 from itertools import pairwise
+from typing import Any
 
 import pytest
+from vesalius.agent.report._graph_view import graph_data, graph_view
 from vesalius.agent.report._layout import NODE, layout
 from vesalius.agent.report._svg import Scale
 from vesalius.agent.report.plots import DotRow, claim_plot, effects_plot, heat_map
@@ -125,6 +127,54 @@ def test_nodes_of_a_graph_never_overlap(per_cell):
         (a, b) for n, a in enumerate(places) for b in places[n + 1 :] if max(abs(a.x - b.x), abs(a.y - b.y)) <= NODE + 8
     ]
     assert near == []
+
+
+def test_no_node_of_a_token_stands_on_a_link_between_two_others():
+    nodes = [{"id": str(layer), "layer": layer, "position": 0, "influence": 0.0} for layer in range(-1, 12)]
+    places = layout(nodes).nodes
+    for low in range(-1, 12):
+        for high in range(low + 2, min(low + 6, 12)):
+            start, end = places[str(low)], places[str(high)]
+            for between in range(low + 1, high):
+                on_the_way = start.x + (end.x - start.x) * (between - low) / (high - low)
+                assert abs(places[str(between)].x - on_the_way) > 3
+
+
+def graph_nodes(*more: dict[str, Any]) -> list[dict[str, Any]]:
+    same = {"activation": None, "probability": None, "token": " the"}
+    words = [
+        {"id": f"token@{p}", "kind": "token", "layer": -1, "position": p, "influence": 0.5 + p / 10, "label": "' the'"}
+        for p in (0, 1)
+    ]
+    answer = {"id": "logit.3@1", "kind": "logit", "layer": 2, "position": 1, "influence": 1.0, "label": "output 'x'"}
+    return [same | node for node in (*words, answer, *more)]
+
+
+def test_two_nodes_of_one_label_are_told_apart_by_their_token():
+    nodes = graph_nodes()
+    labels = [node["label"] for node in graph_data(("the", " the"), nodes, ())["nodes"]]
+    assert labels == ["' the' (token 0)", "' the' (token 1)", "output 'x'"]
+    links = [{"source": "token@1", "target": "logit.3@1", "weight": 2.0}]
+    scores = {"replacement_score": 1.0, "completeness_score": 1.0, "n_nodes_before_pruning": 3}
+    html = str(
+        graph_view(measured("attribution_graph", {"tokens": ["a", "b"], "nodes": nodes, "links": links} | scores))
+    )
+    assert "&#39; the&#39; (token 1) (2)" in html, "the answer's strongest input"
+    assert html.count("(token 1)") == 4, "data, node, input, link"
+
+
+def test_answers_stand_first_among_nodes_and_have_no_influence_or_layer():
+    nodes = graph_nodes()
+    assert [node["influence"] for node in graph_data(("the", " the"), nodes, ())["nodes"]] == [0.5, 0.6, None]
+    result = {"tokens": ["a", "b"], "nodes": nodes, "links": []}
+    result |= {"replacement_score": 1.0, "completeness_score": 1.0, "n_nodes_before_pruning": 3}
+    rows = re.findall(r"<tr><td><button.*?</tr>", str(graph_view(measured("attribution_graph", result))))
+    assert ["output" in row for row in rows] == [True, False, False]
+    assert [re.findall(r'class="num">([^<]*)<', row) for row in rows] == [
+        ["–", "–", "–"],
+        ["–", "–", "0.5"],
+        ["–", "–", "0.6"],
+    ]
 
 
 def test_tokens_run_to_the_right_and_layers_upwards():
