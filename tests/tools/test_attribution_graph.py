@@ -133,7 +133,7 @@ def test_wherever_targets_and_sources_meet_the_links_are_the_same(family, kind, 
     dictionary = random_dictionary(subject, kind)
     due = effects(graph_of(subject, dictionary))
     monkeypatch.setattr(_attribution_plan, "ROWS_AT_ONCE", at_once)
-    monkeypatch.setattr(_attribution_plan, "_cost", lambda *args: args[-1] != cut)
+    monkeypatch.setattr(_attribution_plan, "products", lambda *args: args[-1] != cut)
     if at_once == 1:
         monkeypatch.setattr("vesalius.tools._attribution_sweep.CARRIED_NUMBERS", 500)
     assert torch.allclose(effects(graph_of(subject, dictionary)), due, atol=1e-4, rtol=1e-4)
@@ -143,7 +143,7 @@ def test_memory_bounds_what_waits_at_the_cut(monkeypatch):
     subject = make_subject("llama")
     graph = graph_of(subject, random_dictionary(subject))
     sources = Sources(graph.local)
-    monkeypatch.setattr(_attribution_plan, "_cost", lambda *args: 10 ** (3 - args[-1]))  # the higher the better
+    monkeypatch.setattr(_attribution_plan, "products", lambda *args: 10 ** (3 - args[-1]))  # the higher the better
     assert _attribution_plan.plan_for(graph.local, sources, graph.targets).cut == 3
     monkeypatch.setattr(_attribution_plan, "HELD_NUMBERS", 1500)
     plan = _attribution_plan.plan_for(graph.local, sources, graph.targets)
