@@ -55,6 +55,18 @@ A pair counts if the model gives answer after clean and foil after corrupted. A 
 others confirm. At least 12 clusters are needed before anything can be supported in a model of four blocks, more in
 larger ones: give 20 or more.
 """
+DICTIONARIES = """\b
+Kinds:
+  topk, batchtopk, jumprelu, relu, matryoshka   at every site
+  mp                                            matching pursuit; not at mlp
+  skip, cross-layer                             at mlp only
+Sites:
+  mlp                            reads the MLP's input, writes its output
+  resid_post, mlp_out, attn_out  reads and writes one site
+
+A training that is stopped leaves a checkpoint beside the output; --resume with the same options goes on from it.
+A fifth of the texts, 16,384 tokens at most, is held out; the figures printed are of those.
+"""
 
 
 @app.command(epilog=f"{QUESTIONS}\n\n{PAIRS}\n\n{ASK_STATUSES}")
@@ -144,22 +156,42 @@ def memory_search(
         search_command(read_settings(home=home), text, kind, limit, as_json)
 
 
-@dictionary_app.command("train")
+@dictionary_app.command("train", epilog=DICTIONARIES)
 def dictionary_train(
     model: Annotated[str, typer.Argument(help="Folder of a model.")],
-    texts: Annotated[Path, typer.Option(help="Text to train on: JSON list, {'texts': […]}, or one text per line.")],
+    texts: Annotated[
+        Path,
+        typer.Option(
+            help="Text to train on: JSON list, {'texts': […]}, or one text per line; 10,000 texts at most are drawn."
+        ),
+    ],
     out: Annotated[Path | None, typer.Option(help="File to write; default: the model folder's dictionaries/.")] = None,
+    kind: Annotated[str, typer.Option(help="Kind of dictionary; see below.")] = "topk",
+    site: Annotated[str, typer.Option(help="Site that it stands in for; see below.")] = "mlp",
+    layer: Annotated[list[int] | None, typer.Option(min=0, help="A layer to train; repeat it; default: all.")] = None,
     features: Annotated[int, typer.Option(min=8, help="Features per layer (count).")] = 512,
-    active: Annotated[int, typer.Option(min=1, help="Features active per token (count).")] = 16,
+    active: Annotated[int, typer.Option(min=1, help="Features active per token; mp: steps (count).")] = 16,
+    sparsity: Annotated[
+        float | None,
+        typer.Option(help="Weight of the penalty of relu and jumprelu; default: what keeps ACTIVE active."),
+    ] = None,
     steps: Annotated[int, typer.Option(min=1, help="Training steps per layer (count).")] = 2000,
+    patience: Annotated[
+        int, typer.Option(min=0, help="Stop after so many looks, 200 steps apart, without gain; 0: never.")
+    ] = 0,
+    buffer: Annotated[int, typer.Option(min=512, help="Tokens held at once (count).")] = 65536,
     seed: Annotated[int, typer.Option(min=0, help="Seed of initialisation and batches.")] = 0,
+    device: Device = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a training that was stopped.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Train per-layer transcoders for a model, minutes on two cores for small ones."""
+    """Train a sparse dictionary of a model, minutes on two cores for small ones."""
     with reported(as_json):
-        from .commands.training import train_command
+        from .commands.training import recipe_of, train_command
+        from .settings import read_settings
 
-        train_command(model, texts, out, features, active, steps, seed, as_json)
+        recipe = recipe_of(kind, site, layer, features, active, sparsity, steps, patience, buffer, seed)
+        train_command(model, texts, out, recipe, read_settings(device=device).device, resume, as_json)
 
 
 @dictionary_app.command("show")

@@ -40,9 +40,12 @@ if TYPE_CHECKING:
     from ._attribution_types import AttributionGraphResult
     from ._dictionary import TRANSCODERS, Dictionary, LayerStats, Transcoder
     from ._dictionary_file import dictionary_of, save_dictionary, source_of
-    from ._dictionary_quality import evaluate_transcoder, splices
+    from ._dictionary_fit import fit_transcoders
+    from ._dictionary_quality import evaluate_transcoder
+    from ._dictionary_recipe import TranscoderRecipe, check_recipe
     from ._dictionary_source import Source, check_fit
-    from ._dictionary_training import TranscoderRecipe, train_from_file, train_transcoders
+    from ._dictionary_training import train_from_file, train_transcoders
+    from ._dictionary_writing import splices
     from ._graph_export import ExportOptions, export_graph, named_graph
     from ._graph_networkx import from_networkx, graph_from_graphml, graphml_of, to_networkx
     from ._graph_reading import graph_from_json, read_text
@@ -63,9 +66,12 @@ _HEAVY = {
     "_attribution_types": ("AttributionGraphResult",),
     "_dictionary": ("TRANSCODERS", "Dictionary", "LayerStats", "Transcoder"),
     "_dictionary_file": ("dictionary_of", "save_dictionary", "source_of"),
-    "_dictionary_quality": ("evaluate_transcoder", "splices"),
+    "_dictionary_fit": ("fit_transcoders",),
+    "_dictionary_quality": ("evaluate_transcoder",),
+    "_dictionary_recipe": ("TranscoderRecipe", "check_recipe"),
     "_dictionary_source": ("Source", "check_fit"),
-    "_dictionary_training": ("TranscoderRecipe", "train_from_file", "train_transcoders"),
+    "_dictionary_training": ("train_from_file", "train_transcoders"),
+    "_dictionary_writing": ("splices",),
     "_graph_export": ("ExportOptions", "export_graph", "named_graph"),
     "_graph_networkx": ("from_networkx", "graph_from_graphml", "graphml_of", "to_networkx"),
     "_graph_reading": ("graph_from_json", "read_text"),
@@ -122,12 +128,14 @@ __all__ = [
     "build_graph",
     "canonical",
     "check_fit",
+    "check_recipe",
     "count_products",
     "dictionary_of",
     "differing_positions",
     "digest",
     "evaluate_transcoder",
     "export_graph",
+    "fit_transcoders",
     "from_networkx",
     "get_tool",
     "graph_from_graphml",

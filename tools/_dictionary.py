@@ -40,7 +40,7 @@ class LayerStats(Frozen):
     layer: int = Field(description="Layer of the MLP.")
     variance_unexplained: float = Field(description="Squared error / variance of the MLP's output (share).")
     l0: float = Field(description="Mean features active per token (count).")
-    dead: float = Field(description="Features that no token of any text, trained or held out, activates (share).")
+    dead: float = Field(description="Features that no held-out token and none in the trained buffer activates (share).")
     loss_recovered: float = Field(description="(ablated - spliced) / (ablated - clean) loss; 1 is perfect (share).")
     loss_clean: float = Field(description="Next-token loss of the model itself (nats).")
     loss_spliced: float = Field(description="The same with this MLP replaced by its transcoder (nats).")

@@ -32,14 +32,19 @@ class Lines:
 
     def __init__(self, clock: Callable[[], float], write: Callable[[str], object]) -> None:
         self._clock, self._write = clock, write
-        self._started = self._told = clock()
+        self._told = clock()
+        self._from = self._told, -1
 
     def __call__(self, done: int, total: int, what: str) -> None:
         now = self._clock()
+        # Pace counts from the first step done: what comes before it, as reading does, tells nothing of the steps.
+        if self._from[1] <= 0:
+            self._from = now, done
         if now - self._told < EVERY:
             return
         self._told = now
-        left = f", about {_span((now - self._started) * (total - done) / done)} left" if done else ""
+        started, first = self._from
+        left = f", about {_span((now - started) * (total - done) / (done - first))} left" if done > first else ""
         self._write(f"{done}/{total} {visible(what)}{left}\n")
         sys.stderr.flush()
 

@@ -215,7 +215,7 @@ def test_a_feature_that_has_a_name_is_tested_on_prompts_of_other_wordings(atlas,
 
 
 def test_a_feature_without_one_name_is_left_unnamed_and_nothing_is_claimed(atlas, tmp_path):
-    report = finish(Where(tmp_path, use_memory=False), atlas, "What does feature 0/5 stand for?").report
+    report = finish(Where(tmp_path, use_memory=False), atlas, "What does feature 0/7 stand for?").report
     assert not report.claims
     assert any("unnamed" in sentence.text for sentence in report.answer)
 

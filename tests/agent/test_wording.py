@@ -26,7 +26,7 @@ def test_prompts_of_task_data_were_not_chosen_by_their_answers(dallas):
     assert "chosen" not in said(dallas.report, dallas.report.black_box)
 
 
-@pytest.mark.parametrize("feature", ["0/5", "2/17"])
+@pytest.mark.parametrize("feature", ["0/7", "2/17"])
 def test_a_feature_without_a_name_is_said_to_have_none_with_what_was_measured(atlas, tmp_path, feature):
     report = finish(Where(tmp_path, use_memory=False), atlas, f"What does feature {feature} stand for?").report
     answer = said(report, report.answer)

@@ -1,4 +1,4 @@
-"""Dictionaries: what they compute, how they are kept, which one a subject gets, and how one is trained."""
+"""Dictionaries: what they compute, how they are kept, which one a subject gets, and how good they are."""
 
 import json
 
@@ -10,15 +10,9 @@ from safetensors.torch import save_file
 from vesalius.tools import Subject, ToolError
 from vesalius.tools._dictionary import Dictionary, Transcoder, neurons_of
 from vesalius.tools._dictionary_file import ENTRY, dictionary_of, load_dictionary, save_dictionary
-from vesalius.tools._dictionary_quality import evaluate_transcoder, mean_loss, read_mlp, splices
-from vesalius.tools._dictionary_training import (
-    TranscoderRecipe,
-    fit,
-    read_texts,
-    split_texts,
-    train_from_file,
-    train_transcoders,
-)
+from vesalius.tools._dictionary_quality import evaluate_set, evaluate_transcoder, fit_on, mean_loss
+from vesalius.tools._dictionary_stream import TextStream
+from vesalius.tools._dictionary_writing import splices
 
 TEXTS = [f"w{a} w{(a * 7 + b) % 37} w{b} w{(a + b) % 37}" for a in range(12) for b in range(5)]
 
@@ -182,30 +176,11 @@ def test_neurons_rebuild_the_mlp(subject):
     assert dictionary_of(subject, "neurons").digest == dictionary.digest
 
 
-def sparse_map(n_tokens=4000, seed=0):
-    """Inputs made of few directions at a time, and an MLP that is a transcoder: a fit must be close."""
-    generator = torch.Generator().manual_seed(seed)
-    directions = torch.linalg.qr(torch.randn(12, 12, generator=generator)).Q
-    writes = torch.randn(12, 12, generator=generator)
-    on = (torch.rand(n_tokens, 12, generator=generator) < 0.12) * (1 + torch.rand(n_tokens, 12, generator=generator))
-    return 5 * (on @ directions) + 3, 0.01 * (on @ writes) - 7
-
-
-def test_a_fit_finds_a_map_that_is_sparse_whatever_its_units():
-    inputs, outputs = sparse_map()
-    recipe = TranscoderRecipe(n_features=48, k=6, steps=1000)
-    made = fit(0, inputs[:3000], outputs[:3000], recipe, lambda *_: None)
-    held_in, held_out = inputs[3000:], outputs[3000:]
-    missed = (made.decode(made.encode(held_in)) - held_out).pow(2).sum()
-    assert missed / (held_out - held_out.mean(0)).pow(2).sum() < 0.05
-    assert (made.encode(held_in) > 0).sum(-1).max() <= 6
-    assert torch.allclose(made.W_dec.norm(dim=-1), torch.ones(48), atol=1e-4)
-
-
 def test_statistics_of_a_perfect_and_of_a_useless_transcoder():
     subject = make_subject("llama")
-    mlp_in, mlp_out = read_mlp(subject, TEXTS, 1)
-    assert len(mlp_in) == sum(subject.tokenise(TEXTS).lengths)
+    (values,) = TextStream(subject, ["mlp_in.1", "mlp_out.1"], TEXTS).chunks(10_000)
+    mlp_out = values["mlp_out.1"]
+    assert len(values["mlp_in.1"]) == len(mlp_out) == sum(subject.tokenise(TEXTS).lengths)
     useless = Transcoder(1, torch.zeros(4, 24), torch.zeros(4), torch.zeros(4, 24), torch.zeros(24), "relu")
     found = evaluate_transcoder(subject, useless, TEXTS, torch.zeros(4, dtype=torch.bool))
     # Writing zero is the ablation itself.
@@ -222,7 +197,7 @@ def test_the_loss_does_not_depend_on_how_many_texts_go_at_once(monkeypatch):
     subject = make_subject("llama")
     zero = Transcoder(1, torch.zeros(4, 24), torch.zeros(4), torch.zeros(4, 24), torch.zeros(24), "relu")
     at_once = mean_loss(subject, TEXTS, splices([zero]))
-    monkeypatch.setattr("vesalius.tools._dictionary_quality.LARGEST_PASS", 40)
+    monkeypatch.setattr("vesalius.tools._dictionary_stream.LARGEST_PASS", 40)
     assert mean_loss(subject, TEXTS, splices([zero])) == pytest.approx(at_once, abs=1e-5)
     assert at_once != pytest.approx(mean_loss(subject, TEXTS), abs=1e-5)
 
@@ -237,55 +212,74 @@ def test_the_mean_loss_is_that_of_the_models_own_next_words():
     assert mean_loss(subject, TEXTS) == pytest.approx(total / count, abs=1e-4)
 
 
-def test_training_beats_ablation_repeats_from_its_seed_and_is_found_again(tmp_path):
-    subject = subject_in(tmp_path)
-    recipe = TranscoderRecipe(n_features=64, k=8, steps=200)
-    texts = tmp_path / "texts.json"
-    texts.write_text(json.dumps({"texts": TEXTS}))
-    seen: list[int] = []
-    made, path = train_from_file(subject, texts, None, recipe, lambda done, total, _: seen.append(done / total))
-    assert path == tmp_path / "dictionaries" / "transcoders.safetensors"
-    assert seen == sorted(seen)
-    assert seen[-1] == 1
-    assert dictionary_of(subject).digest == made.digest == train_transcoders(subject, TEXTS, recipe).digest
-    assert train_transcoders(subject, TEXTS, TranscoderRecipe(64, 8, 200, seed=1)).digest != made.digest
-    assert dictionary_of(subject).stats == made.stats
-    for stats in made.stats:
-        assert stats.variance_unexplained < 0.9
-        assert stats.l0 <= 8
-    assert [one.layer for one in made.layers] == [0, 1, 2]
+def perfect(site: str, d_model=24) -> Transcoder:
+    """An autoencoder that rebuilds what it reads: each coordinate and its negative is a feature."""
+    both = torch.cat([torch.eye(d_model), -torch.eye(d_model)])
+    return Transcoder(1, both, torch.zeros(48), both, torch.zeros(d_model), "relu", reads_at=site, writes_at=site)
 
 
-def test_held_out_texts_are_never_trained_on():
-    trained, held_out = split_texts(TEXTS * 2, seed=0)
-    assert not {*trained} & {*held_out}
-    assert {*trained} | {*held_out} == {*TEXTS}
-    assert len(held_out) == pytest.approx(len({*TEXTS}) / 5, abs=1)
-    assert split_texts(TEXTS, seed=1)[1] != held_out
+@pytest.mark.parametrize("site", ["resid_post", "attn_out", "mlp_out"])
+def test_a_perfect_autoencoder_recovers_all_of_the_loss_at_its_site(site):
+    subject = make_subject("gpt_neox")
+    found = evaluate_transcoder(subject, perfect(site), TEXTS, torch.zeros(48, dtype=torch.bool))
+    assert found.variance_unexplained == pytest.approx(0, abs=1e-9)
+    assert found.loss_recovered == pytest.approx(1, abs=1e-5)
+    assert found.l0 == pytest.approx(24)
+    assert abs(found.loss_ablated - found.loss_clean) > 1e-3
 
 
-def test_texts_are_read_from_a_list_an_object_or_lines(tmp_path):
-    contents = {"a.json": '["x y", "z"]', "b.json": '{"texts": ["x y", "z"]}', "c.txt": "x y\n\nz\n"}
-    for name, content in contents.items():
-        (tmp_path / name).write_text(content)
-        assert read_texts(tmp_path / name) == ("x y", "z")
-
-
-@pytest.mark.parametrize(
-    ("name", "content"), [("a.json", "{"), ("b.json", '{"texts": 3}'), ("c.txt", "\n"), ("d", None)]
-)
-def test_a_file_without_texts_is_refused_with_what_may_be_given(tmp_path, name, content):
-    if content is not None:
-        (tmp_path / name).write_text(content)
-    with pytest.raises(ToolError, match="one text a line"):
-        read_texts(tmp_path / name)
-
-
-def test_what_cannot_be_trained_on_is_refused_with_the_mend(tmp_path):
+def test_the_fit_does_not_depend_on_how_many_tokens_are_held_at_once(monkeypatch):
     subject = make_subject("llama")
-    with pytest.raises(ToolError, match="Pass at least 5"):
-        train_transcoders(subject, ["w1 w2"] * 9)
-    with pytest.raises(ToolError, match="Train on the model itself"):
-        train_transcoders(subject.twin(0), TEXTS)
-    with pytest.raises(ToolError, match="--out FILE"):
-        train_from_file(subject, tmp_path / "texts.json", None, TranscoderRecipe())
+    one, sites = random_transcoder(1, 24, "topk", k=3), ["mlp_in.1", "mlp_out.1"]
+    at_once = fit_on([one], TextStream(subject, sites, TEXTS))
+    monkeypatch.setattr("vesalius.tools._dictionary_quality.MOST_ACTIVATIONS", 10 * 37)
+    in_parts = fit_on([one], TextStream(subject, sites, TEXTS))
+    assert in_parts.unexplained == pytest.approx(at_once.unexplained, rel=1e-5)
+    assert (in_parts.l0, in_parts.n_tokens) == (pytest.approx(at_once.l0), at_once.n_tokens)
+    assert torch.equal(in_parts.fired, at_once.fired)
+
+
+def crossing_set() -> list[Transcoder]:
+    """Three layers, each of which writes to itself and to all after it."""
+    generator = torch.Generator().manual_seed(8)
+
+    def later(layer: int) -> tuple[torch.Tensor, ...]:
+        return tuple(torch.randn(10, 24, generator=generator) * 0.1 for _ in range(2 - layer))
+
+    return [random_transcoder(layer, 24, "topk", k=3, W_dec_later=later(layer)) for layer in range(3)]
+
+
+def test_a_cross_layer_set_spliced_all_together_is_the_sum_over_layers_worked_by_hand():
+    subject, layers = make_subject("llama"), crossing_set()
+    acts: dict[int, torch.Tensor] = {}
+
+    def by_hand(layer: int, value: torch.Tensor) -> torch.Tensor:
+        acts[layer] = layers[layer].encode(value)
+        return value
+
+    def rebuilt(layer: int) -> torch.Tensor:
+        total = layers[layer].b_dec + acts[layer] @ layers[layer].W_dec
+        for before in range(layer):
+            total = total + acts[before] @ layers[before].W_dec_later[layer - before - 1]
+        return total
+
+    edits = {f"mlp_in.{i}": lambda value, i=i: by_hand(i, value) for i in range(3)}
+    edits |= {f"mlp_out.{i}": lambda value, i=i: rebuilt(i) for i in range(3)}
+    found = evaluate_set(subject, layers, TEXTS)
+    assert found.loss_spliced == pytest.approx(mean_loss(subject, TEXTS, edits), abs=1e-6)
+    assert found.loss_spliced != pytest.approx(mean_loss(subject, TEXTS, splices(layers[2:])), abs=1e-3)
+    ablated = {f"mlp_out.{i}": torch.zeros_like for i in range(3)}
+    assert found.loss_ablated == mean_loss(subject, TEXTS, ablated)
+    # One layer of the set is measured with what the layers before it write to it, the model else untouched.
+    only = {site: edit for site, edit in edits.items() if site.startswith("mlp_in") or site == "mlp_out.2"}
+    alone = evaluate_transcoder(subject, layers[2], TEXTS, torch.zeros(10, dtype=torch.bool), earlier=layers[:2])
+    assert alone.loss_spliced == pytest.approx(mean_loss(subject, TEXTS, only), abs=1e-6)
+
+
+def test_a_site_that_no_prediction_hangs_on_has_no_loss_to_recover():
+    model = random_model("gpt2")
+    for parameter in model.transformer.h[1].mlp.c_proj.parameters():
+        torch.nn.init.zeros_(parameter)
+    subject = Subject(model, word_tokenizer(), "without", None, None)
+    with pytest.raises(ToolError, match="Leave such layers out"):
+        evaluate_transcoder(subject, perfect("mlp_out"), TEXTS, torch.zeros(48, dtype=torch.bool))

@@ -18,6 +18,15 @@ def test_a_line_is_written_every_ten_seconds_with_the_time_left():
     ]
 
 
+def test_what_comes_before_the_first_step_does_not_count_as_its_pace():
+    now, written = [0.0], []
+    lines = Lines(lambda: now[0], written.append)
+    for seconds, done in ((0.0, 0), (1000.0, 50), (1010.0, 100)):
+        now[0] = seconds
+        lines(done, 1000, "x")
+    assert written[-1] == "100/1000 x, about 180 s left\n".replace("180 s", "3 min")
+
+
 def test_long_times_are_told_in_minutes_and_hours_and_nothing_is_guessed_from_nothing():
     now, written = [0.0], []
     lines = Lines(lambda: now[0], written.append)
@@ -26,7 +35,7 @@ def test_long_times_are_told_in_minutes_and_hours_and_nothing_is_guessed_from_no
         lines(done, 1000, "x\x1b")
     assert written == [
         "0/1000 x\\u001b\n",
-        "1/1000 x\\u001b, about 5.5 h left\n",
+        "1/1000 x\\u001b\n",
         "20/1000 x\\u001b, about 5.4 h left\n",
-        "200/1000 x\\u001b, about 27 min left\n",
+        "200/1000 x\\u001b, about 26 min left\n",
     ]
