@@ -19,7 +19,7 @@ from ._attribution_products import products
 HELD_NUMBERS = 2**26  # of what was pushed up to the cut: 256 MiB in single precision
 CARRIED_NUMBERS = 2**23  # of one stack on its way: 32 MiB
 NEARLY = 1.15
-ROWS_AT_ONCE = 48  # fewer rows than this at a position go together with those of the next
+ROWS_AT_ONCE = 96  # fewer rows than this at a position go together with those of the next
 
 
 @dataclass(frozen=True)

@@ -91,13 +91,26 @@ def _rate_share(ours: Ours) -> Metric:
 
 
 def _peaks(python: Path, case: AttributionCase, files: CaseFiles, batch: int) -> dict[str, Metric]:
-    """Memory above model and dictionary, under the allocator's own settings: else what is freed counts as held."""
-    with Peer(python, case, files, batch_size=batch, tuned=False) as peer:
-        theirs = peer.peak() / 2**20
-    with Ours(case, files, batch_size=batch, tuned=False) as ours:
-        mine = ours.peak() / 2**20
-    bound = Metric(value=mine, low=None, high=None, n=1, target=f"≤ {LARGEST_PEAK_MB}", met=mine <= LARGEST_PEAK_MB)
-    return {f"peak_mb_{case.name}": bound, f"peak_mb_peer_{case.name}": _plain(theirs, 1)}
+    """Memory above model and dictionary, under the allocator's own settings: else what is freed counts as held.
+
+    Each time a process of its own: how the allocator lays out a process moves its peak by a quarter.
+    """
+    theirs, mine = [], []
+    for _ in range(RUNS):
+        with Peer(python, case, files, batch_size=batch, tuned=False) as peer:
+            theirs.append(peer.peak() / 2**20)
+        with Ours(case, files, batch_size=batch, tuned=False) as ours:
+            mine.append(ours.peak() / 2**20)
+    return {
+        f"peak_mb_{case.name}": _middle(mine, at_most=LARGEST_PEAK_MB),
+        f"peak_mb_peer_{case.name}": _middle(theirs),
+    }
+
+
+def _middle(values: list[float], at_most: float | None = None) -> Metric:
+    value = statistics.median(values)
+    target, met = ("", None) if at_most is None else (f"≤ {at_most:g}", value <= at_most)
+    return Metric(value=value, low=min(values), high=max(values), n=len(values), target=target, met=met)
 
 
 def _two_threads(python: Path, case: AttributionCase, files: CaseFiles, batch: int) -> dict[str, Metric]:
