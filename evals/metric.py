@@ -17,6 +17,8 @@ class Metric(Frozen):
     low: float | None = Field(description="Lower end of its 95 % interval; none where it is no estimate.")
     high: float | None = Field(description="Upper end of its 95 % interval; none where it is no estimate.")
     n: int = Field(description="Cases behind it (count).")
+    least: float | None = Field(default=None, description="Smallest of the single runs, where there were several.")
+    most: float | None = Field(default=None, description="Largest of them.")
     target: str = Field(description="What it should be.")
     met: bool | None = Field(description="Whether the value is what it should be; none where there is no target.")
 

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from ._attribution_local import LocalModel, local_model
     from ._attribution_nodes import Sources, answer_vectors, logit_targets, most_likely
     from ._attribution_plan import count_products
-    from ._attribution_scores import Kinds, prune, scores
+    from ._attribution_scores import Kinds, Pruned, prune, scores
     from ._attribution_types import AttributionGraphResult
     from ._dictionary import TRANSCODERS, Dictionary, LayerStats, Transcoder
     from ._dictionary_file import dictionary_of, save_dictionary, source_of
@@ -62,7 +62,7 @@ _HEAVY = {
     "_attribution_local": ("LocalModel", "local_model"),
     "_attribution_nodes": ("Sources", "answer_vectors", "logit_targets", "most_likely"),
     "_attribution_plan": ("count_products",),
-    "_attribution_scores": ("Kinds", "prune", "scores"),
+    "_attribution_scores": ("Kinds", "Pruned", "prune", "scores"),
     "_attribution_types": ("AttributionGraphResult",),
     "_dictionary": ("TRANSCODERS", "Dictionary", "LayerStats", "Transcoder"),
     "_dictionary_file": ("dictionary_of", "save_dictionary", "source_of"),
@@ -111,6 +111,7 @@ __all__ = [
     "PlainGraph",
     "PlainNode",
     "Progress",
+    "Pruned",
     "Row",
     "Source",
     "Sources",

@@ -191,13 +191,18 @@ def _block(
     position, feature = acts.nonzero(as_tuple=True)
     activation = acts[position, feature]
     strength = activation / over[position]
-    decoder = wide(features.W_dec[feature]) * strength[:, None]
+    error = rest.index_add(0, position, wide(features.W_dec[feature]) * strength[:, None], alpha=-1)
+    if not (activation.isfinite().all() and error.isfinite().all()):
+        raise ToolError(
+            f"The features of layer {layer} are not finite on this prompt, or what they write is not.",
+            mend="Check the dictionary: its scale, and whether it is for this model.",
+        )
     return FrozenBlock(
         attention=FrozenAttention.at(weights, resid, seen[f"pattern.{layer}"], subject.shape.n_kv_heads),
         norm2=FrozenNorm.at(weights.norm2, mlp_reads),
         features=features,
         mlp_in=mlp_in,
-        error=rest.index_add(0, position, decoder, alpha=-1),
+        error=error,
         constant=constant,
         skip=skip,
         position=position,

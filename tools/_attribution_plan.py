@@ -48,13 +48,10 @@ def chunks(counts: Sequence[int], alone: bool = False) -> list[range]:
 
 def plan_for(local: LocalModel, sources: Sources, targets: Targets) -> Plan:
     """The lowest cut that is nearly as cheap as the cheapest that memory allows."""
-    n_layers, n_pos = len(local.blocks), len(local.ids)
-    up = _counted(sources.layer + 1, sources.position, n_layers + 1, n_pos)
-    down = _counted(targets.layer, targets.position, n_layers + 1, n_pos)
-    fit = [cut for cut in range(n_layers + 1) if cut == 0 or held(local, up, cut) <= HELD_NUMBERS]
-    costs = {cut: products(local, up, down, cut) for cut in fit}
+    up, down = _by_place(local, sources, targets)
+    costs = _costs(local, up, down)
     # Nearly as cheap and lower holds less: a few per cent of time for a quarter of the memory.
-    best = min(cut for cut in fit if costs[cut] <= NEARLY * min(costs.values()))
+    best = min(cut for cut, cost in costs.items() if cost <= NEARLY * min(costs.values()))
     return Plan(
         cut=best,
         sources_at=tuple(up[:best].sum(0).tolist()),
@@ -63,11 +60,26 @@ def plan_for(local: LocalModel, sources: Sources, targets: Targets) -> Plan:
 
 
 def count_products(local: LocalModel, sources: Sources, targets: Targets) -> int:
-    """Multiplications of one exact sweep at its best cut, as counted for the plan (count)."""
+    """Multiplications that an exact sweep needs: at the cheapest cut that memory allows, planned or not (count)."""
+    return min(_costs(local, *_by_place(local, sources, targets)).values())
+
+
+def _costs(local: LocalModel, up: Int[Tensor, "layer pos"], down: Int[Tensor, "layer pos"]) -> dict[int, int]:
+    """Multiplications by cut."""
+    cuts = range(len(local.blocks) + 1)
+    fit = [cut for cut in cuts if cut == 0 or held(local, up, cut) <= HELD_NUMBERS]
+    return {cut: products(local, up, down, cut) for cut in fit}
+
+
+def _by_place(
+    local: LocalModel, sources: Sources, targets: Targets
+) -> tuple[Int[Tensor, "layer pos"], Int[Tensor, "layer pos"]]:
+    """How many sources and targets there are by layer, tokens first and logits last, and position."""
     n_layers, n_pos = len(local.blocks), len(local.ids)
-    up = _counted(sources.layer + 1, sources.position, n_layers + 1, n_pos)
-    down = _counted(targets.layer, targets.position, n_layers + 1, n_pos)
-    return products(local, up, down, plan_for(local, sources, targets).cut)
+    return (
+        _counted(sources.layer + 1, sources.position, n_layers + 1, n_pos),
+        _counted(targets.layer, targets.position, n_layers + 1, n_pos),
+    )
 
 
 def held(local: LocalModel, up: Int[Tensor, "layer pos"], cut: int) -> int:

@@ -67,14 +67,19 @@ def scores(links: Links, weight: Float[Tensor, " batch"], kinds: Kinds) -> tuple
         from_errors[block.targets] = block.values[:, kinds.error[block.sources]].abs().sum(1)
     explained = 1 - from_errors / links.incoming.clamp(min=SMALLEST_ROW)
     importance = reach + weight
-    replacement = tokens / (tokens + errors).clamp(min=SMALLEST_ROW)
+    replacement = tokens / _above_zero(tokens + errors)
     return replacement.item(), ((explained * importance).sum() / importance.sum()).item()
+
+
+def _above_zero(total: Float[Tensor, ""]) -> Float[Tensor, ""]:
+    """What shares are taken of. It grows with the targets' weights, so only zero is too small."""
+    return torch.where(total > 0, total, 1)
 
 
 def smallest_kept(score: Float[Tensor, " batch"], threshold: float) -> Float[Tensor, ""]:
     """The score at which the largest scores together reach that share of the total."""
     ordered = score.sort(descending=True).values
-    reached = ordered.cumsum(0) / ordered.sum().clamp(min=SMALLEST_ROW)
+    reached = ordered.cumsum(0) / _above_zero(ordered.sum())
     place = int(torch.searchsorted(reached, threshold))
     return ordered[min(place, len(ordered) - 1)]
 
@@ -82,7 +87,7 @@ def smallest_kept(score: Float[Tensor, " batch"], threshold: float) -> Float[Ten
 def cumulative_share(score: Float[Tensor, " batch"]) -> Float[Tensor, " batch"]:
     """Per node the share of all influence held by it and by every node before it: small means important."""
     order = score.sort(descending=True, stable=True).indices
-    reached = score[order].cumsum(0) / score.sum().clamp(min=SMALLEST_ROW)
+    reached = score[order].cumsum(0) / _above_zero(score.sum())
     return torch.zeros_like(score).scatter(0, order, reached)
 
 

@@ -63,7 +63,7 @@ def graph_scores(graph: PlainGraph, pinned: Collection[str] | None = None, orpha
     tokens, errors = reach[_is(graph, "token")].sum(), reach[error].sum()
     explained, importance = 1 - share[:, error].sum(1), reach + weight
     return GraphScores(
-        replacement=float(tokens / max(tokens + errors, SMALLEST_ROW)),
+        replacement=float(tokens / ((tokens + errors) or 1.0)),
         completeness=float((explained * importance).sum() / importance.sum()),
         n_features=int((kept & _is(graph, "feature")).sum()),
         n_orphans=n_orphans,

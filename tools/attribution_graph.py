@@ -8,7 +8,7 @@ A graph explains the model only as far as frozen attention patterns go: what dec
 """
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from pydantic import Field
 from torch import Tensor
 
@@ -63,8 +63,7 @@ def attribution_graph(
     local = local_model(subject, dictionary, args.prompt, args.skip_first)
     if answers is None:
         answers = most_likely(local.probabilities, args.desired_probability, args.max_logits)
-    # Of a difference the model gives no probability; each counts the same.
-    weight = local.probabilities[answers] if foil is None else torch.ones_like(local.probabilities[answers])
+    weight = _weight(local.probabilities[answers], foil)
     progress(1, 3, "sweeping direct effects")
     targets = logit_targets(local, answer_vectors(local, answers, foil))
     graph = build_graph(local, targets, weight, args.max_feature_nodes, progress)
@@ -90,6 +89,18 @@ def attribution_graph(
         intervention_error=error,
         n_interventions=n_interventions,
     )
+
+
+def _weight(probabilities: Float[Tensor, " batch"], foil: int | None) -> Float[Tensor, " batch"]:
+    """How much each target counts: by its probability, and all the same where each is compared with a foil."""
+    if foil is not None:
+        return torch.ones_like(probabilities)
+    if not probabilities.sum() > 0:
+        raise ToolError(
+            "The model gives the targets no probability at all, so none can be weighed.",
+            mend="Name likelier targets, or pass a `foil`: differences of logits count the same.",
+        )
+    return probabilities / probabilities.sum()
 
 
 def _asked(subject: Subject, args: AttributionGraphArgs) -> tuple[Int[Tensor, " batch"] | None, int | None]:

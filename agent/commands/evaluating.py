@@ -27,7 +27,8 @@ def eval_command(name: str, seed: int, as_json: bool) -> bool:
     if as_json:
         print_json(metrics)
     else:
-        headings = ("metric", "value", "low", "high", "n", "target", "met")
+        single = any(row["least"] is not None for row in metrics.values())
+        headings = ("metric", "value", "low", "high", "n", *(("least", "most") if single else ()), "target", "met")
         rows = [[metric, *(_cell(row[h]) for h in headings[1:])] for metric, row in metrics.items()]
         print_table(headings, rows)
     return all(row["met"] in (True, None) for row in metrics.values())

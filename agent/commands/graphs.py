@@ -216,6 +216,8 @@ def show_command(path: Path, top: int, threshold: float | None, as_json: bool) -
     else:
         heads = ("scores of", "features", "replacement", "completeness")
         print_table(heads, [(s["of"], s["n_features"], *map(_short, _both(s))) for s in scores])
+        if not any(node.kind == "error" for node in nodes):
+            print_line("  no error node is in the file: these scores cannot see what its dictionary misses")
     print_line("")
     heads = ("node", "what", "activation or probability", "cumulative influence")
     print_table(heads, [_node_row(node) for node in nodes[:top]])

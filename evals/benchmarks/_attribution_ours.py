@@ -18,7 +18,9 @@ from safetensors.torch import save_file
 
 from ...tools import (
     Graph,
+    Links,
     LocalModel,
+    Pruned,
     Sources,
     answer_vectors,
     build_graph,
@@ -71,7 +73,11 @@ def _swept(local: LocalModel, request: dict[str, Any], batch_size: int) -> Graph
 
 
 def _answer(word: str, graph: Graph, run: Any, out: Path) -> dict[str, Any]:
-    pruned = partial(prune, graph.links, graph.weight, graph.kinds, NODE_THRESHOLD, EDGE_THRESHOLD)
+
+    def pruned() -> Pruned:
+        fresh = Links(graph.links.n_nodes, graph.links.blocks)  # which remembers no sum of an earlier time
+        return prune(fresh, graph.weight, graph.kinds, NODE_THRESHOLD, EDGE_THRESHOLD)
+
     match word:
         case "run" | "sweep" | "prune":
             cost = timed(pruned if word == "prune" else run)[1]

@@ -6,6 +6,7 @@ turns; a ratio is the peer's median processor time over ours, at the batch size 
 made once, under `~/.vesalius/benchmarks` or in the folder that `VESALIUS_HOME` names.
 """
 
+import argparse
 import datetime
 import statistics
 import sys
@@ -16,8 +17,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ...agent.runs import write_whole
 from ...agent.settings import read_settings
-from ...tools import Block, Kinds, Links, Progress, prune, silent
+from ...tools import Block, Kinds, Links, Progress, prune
 from ..metric import Metric
 from ._attribution_cases import CASES, AttributionCase, CaseFiles, write_case
 from ._ours import Ours
@@ -25,8 +27,10 @@ from ._peer import Peer, PeerGraph
 from ._peer_environment import peer_python
 from ._process_cost import machine
 
+COMMAND = "python -m vesalius.evals.benchmarks.attribution FOLDER"
 RUNS = 5  # timed runs a side
-BATCHES = {"full": (16, 32), "budgeted": (8, 16, 64)}  # of the peer, tried once each
+BATCHES = {"full": (16, 32), "budgeted": (8, 16, 64)}  # of the peer
+TRIES = 3  # of each of these
 TARGETS = {
     "6x256": 6,
     "8x512": 6,
@@ -58,7 +62,7 @@ def _case(python: Path, case: AttributionCase, files: CaseFiles) -> dict[str, Me
     name = NAMES.get(case.name, case.name)
     tried = BATCHES["budgeted" if case.max_feature_nodes else "full"]
     with Peer(python, case, files, batch_size=tried[0]) as peer:
-        costs = {size: peer.run(size).cpu_s for size in tried}
+        costs = {size: statistics.median(peer.run(size).cpu_s for _ in range(TRIES)) for size in tried}
     best = min(costs, key=lambda size: costs[size])
     with Peer(python, case, files, batch_size=best) as peer, Ours(case, files, batch_size=best) as ours:
         pairs = [(peer.run(), ours.run()) for _ in range(RUNS)]
@@ -84,10 +88,7 @@ def _case(python: Path, case: AttributionCase, files: CaseFiles) -> dict[str, Me
 def _rate_share(ours: Ours) -> Metric:
     """Multiplications of the sweep over its time, as a share of what the machine's matrix product does just then."""
     shares = [ours.products() / ours.sweep().wall_s / ours.rate() for _ in range(RUNS)]
-    value = statistics.median(shares)
-    return Metric(
-        value=value, low=min(shares), high=max(shares), n=RUNS, target=f"≥ {LEAST_RATE}", met=value >= LEAST_RATE
-    )
+    return _middle(shares, at_least=LEAST_RATE)
 
 
 def _peaks(python: Path, case: AttributionCase, files: CaseFiles, batch: int) -> dict[str, Metric]:
@@ -107,10 +108,19 @@ def _peaks(python: Path, case: AttributionCase, files: CaseFiles, batch: int) ->
     }
 
 
-def _middle(values: list[float], at_most: float | None = None) -> Metric:
-    value = statistics.median(values)
-    target, met = ("", None) if at_most is None else (f"≤ {at_most:g}", value <= at_most)
-    return Metric(value=value, low=min(values), high=max(values), n=len(values), target=target, met=met)
+def _middle(values: list[float], at_most: float | None = None, at_least: float | None = None) -> Metric:
+    value, target, met = statistics.median(values), "", None
+    if at_most is not None:
+        target, met = f"≤ {at_most:g}", value <= at_most
+    if at_least is not None:
+        target, met = f"≥ {at_least:g}", value >= at_least
+    return _spread(value, values, target, met)
+
+
+def _spread(value: float, runs: list[float], target: str, met: bool | None) -> Metric:
+    return Metric(
+        value=value, low=None, high=None, n=len(runs), target=target, met=met, least=min(runs), most=max(runs)
+    )
 
 
 def _two_threads(python: Path, case: AttributionCase, files: CaseFiles, batch: int) -> dict[str, Metric]:
@@ -161,12 +171,10 @@ def in_links(graph: PeerGraph) -> tuple[Links, Float[Tensor, " batch"], Kinds]:
 
 
 def _ratio(pairs: list[tuple[float, float]], target: float | None = None) -> Metric:
-    """The peer's median over ours; the interval holds the ratios of single turns."""
+    """The peer's median over ours, and between what the ratios of single turns lie."""
     value = statistics.median(p for p, _ in pairs) / statistics.median(o for _, o in pairs)
-    turns = [p / o for p, o in pairs]
     met = None if target is None else value >= target
-    wanted = "" if target is None else f"≥ {target:g}"
-    return Metric(value=value, low=min(turns), high=max(turns), n=len(pairs), target=wanted, met=met)
+    return _spread(value, [p / o for p, o in pairs], "" if target is None else f"≥ {target:g}", met)
 
 
 def _least(value: float, bound: float, graph: PeerGraph) -> Metric:
@@ -188,24 +196,30 @@ def table(found: dict[str, Metric]) -> str:
     """The figures with the machine and the day they are from."""
     lines = [
         f"Measured {datetime.date.today().isoformat()} on {machine()}, torch {torch.__version__}, by",
-        "`python -m vesalius.evals.benchmarks.attribution FOLDER`.",
+        f"`{COMMAND}`.",
         "",
-        "| figure | value | single turns | n | target | met |",
+        "| figure | value | single runs | n | target | met |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
     for name, one in found.items():
-        turns = "" if one.low is None else f"{one.low:.3g}–{one.high:.3g}"
+        turns = "" if one.least is None else f"{one.least:.3g}–{one.most:.3g}"
         met = {True: "yes", False: "no", None: ""}[one.met]
         lines.append(f"| {name} | {one.value:.3g} | {turns} | {one.n} | {one.target} | {met} |")
     return "\n".join(lines) + "\n"
 
 
-def main(folder: Path, measured: Callable[[int, Progress], dict[str, Metric]] = measure) -> None:
+def main(argv: list[str] | None = None, measured: Callable[[int, Progress], dict[str, Metric]] = measure) -> None:
     """Measure, and write the table into a folder."""
-    folder.mkdir(parents=True, exist_ok=True)
-    text = table(measured(SEED_OF_CASES, silent))
-    (folder / "attribution.md").write_text(text)
+    parser = argparse.ArgumentParser(prog=COMMAND.rpartition(" ")[0], description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="made where it does not stand")
+    folder: Path = parser.parse_args(argv).folder
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        parser.error(f"{folder} cannot be a folder: {error.strerror}. Name another one.")
+    found = measured(SEED_OF_CASES, lambda done, total, what: print(f"{done}/{total} {what}", file=sys.stderr))
+    write_whole(folder / "attribution.md", table(found))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main()

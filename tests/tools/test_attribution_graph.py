@@ -4,6 +4,7 @@ Long, because the second road (Hugging Face's own modules, held from outside) se
 """
 
 import copy
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ from vesalius.tools._attribution_nodes import Sources, answer_vectors, logit_tar
 from vesalius.tools._attribution_scores import Kinds, cumulative_share, influence, prune, scores
 from vesalius.tools._dictionary import Dictionary, Transcoder, neurons_of
 from vesalius.tools._dictionary_file import dictionary_of, save_dictionary
-from vesalius.tools.attribution_graph import AttributionGraphArgs, attribution_graph
+from vesalius.tools.attribution_graph import AttributionGraphArgs, _weight, attribution_graph
 
 PROMPT = "w3 w11 w7 w3 w20"
 
@@ -390,6 +391,43 @@ def test_pruning_equals_a_dense_computation(seed, node_threshold, edge_threshold
     assert links_of(pruned) == due_links.nonzero().tolist()
     rows = zip(pruned.targets, pruned.sources, pruned.weights, strict=True)
     assert all(weight == adjacency[target, source] for target, source, weight in rows)
+
+
+@pytest.mark.parametrize("rarely", [1e-13, 1e-30])
+def test_scores_and_pruning_do_not_depend_on_how_likely_the_targets_are(rarely):
+    graph = graph_of(make_subject("llama"), random_dictionary(make_subject("llama")))
+    likely, unlikely = (
+        (scores(graph.links, weight, graph.kinds), prune(graph.links, weight, graph.kinds, 0.6, 0.9))
+        for weight in (graph.weight, graph.weight * rarely)
+    )
+    assert unlikely[0] == pytest.approx(likely[0], rel=1e-5)
+    assert torch.equal(unlikely[1].nodes, likely[1].nodes)
+    assert len(unlikely[1].weights) == len(likely[1].weights)
+    assert 0 < int(likely[1].nodes.sum()) < len(likely[1].nodes)
+
+
+def test_an_answer_that_the_model_all_but_rules_out_is_explained_as_well_as_any(atlas):
+    prompt, unlikely = "the capital of the state containing Dallas is", "fork"
+    args = {"prompt": prompt, "targets": (unlikely,)}
+    by_probability = attribution_graph(atlas, AttributionGraphArgs(**args))
+    assert by_probability.nodes[-1].probability < 1e-12
+    against = attribution_graph(atlas, AttributionGraphArgs(**args, foil="bench"))
+    assert by_probability.replacement_score > 0.5
+    assert max(node.influence for node in by_probability.nodes) > 0.5
+    assert len(by_probability.nodes) < 2 * len(against.nodes)
+
+
+def test_targets_without_any_probability_cannot_be_weighed():
+    with pytest.raises(ToolError, match="pass a `foil`"):
+        _weight(torch.zeros(2), None)
+    assert _weight(torch.zeros(2), 3).tolist() == [1, 1]
+
+
+def test_features_that_write_what_is_no_number_are_refused():
+    subject = make_subject("llama")
+    loud = [replace(one, W_dec=one.W_dec * 1e38) for one in random_dictionary(subject).layers]
+    with pytest.raises(ToolError, match="its scale, and whether it is for this model"):
+        local_model(subject, Dictionary("loud", subject.key.fingerprint, tuple(loud)), "w3 w17 w5")
 
 
 def test_the_fewest_logits_that_reach_the_probability():

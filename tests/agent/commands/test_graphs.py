@@ -239,6 +239,21 @@ def test_showing_gives_scores_nodes_and_strongest_links(settings, graphs, tmp_pa
     assert f"{whole['replacement']:.3f}" in shown
     assert 'Output "Austin" (p=1.000)' in shown
     assert f"and {found['n_links'] - 3} links more" in shown
+    assert "no error node" not in shown
+
+
+def test_scores_of_a_file_without_error_nodes_are_said_to_be_blind_to_errors(settings, graphs, tmp_path, capsys):
+    a_run(tmp_path, graphs[0])
+    export(settings, "last", tmp_path / "graph.json")
+    file = json.loads((tmp_path / "graph.json").read_text())
+    errors = {node["node_id"] for node in file["nodes"] if "error" in node["feature_type"]}
+    assert errors
+    file["nodes"] = [node for node in file["nodes"] if node["node_id"] not in errors]
+    file["links"] = [link for link in file["links"] if not {link["source"], link["target"]} & errors]
+    (tmp_path / "graph.json").write_text(json.dumps(file))
+    capsys.readouterr()
+    show_command(tmp_path / "graph.json", top=3, threshold=None, as_json=False)
+    assert "no error node is in the file" in capsys.readouterr().out
 
 
 def test_a_terminal_obeys_nothing_that_a_file_says(graphs, settings, tmp_path, capsys):
