@@ -183,6 +183,7 @@ def dictionary_train(
     seed: Annotated[int, typer.Option(min=0, help="Seed of initialisation and batches.")] = 0,
     device: Device = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a training that was stopped.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that stands there.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Train a sparse dictionary of a model, minutes on two cores for small ones."""
@@ -191,7 +192,7 @@ def dictionary_train(
         from .settings import read_settings
 
         recipe = recipe_of(kind, site, layer, features, active, sparsity, steps, patience, buffer, seed)
-        train_command(model, texts, out, recipe, read_settings(device=device).device, resume, as_json)
+        train_command(model, texts, out, recipe, read_settings(device=device).device, resume, overwrite, as_json)
 
 
 @dictionary_app.command("show")

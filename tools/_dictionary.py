@@ -35,16 +35,16 @@ FOLDER = "dictionaries"
 
 
 class LayerStats(Frozen):
-    """How well one layer's transcoder stands in for its MLP, on text that it was not trained on."""
+    """How well one layer's features stand in for the site that they write, on text that they were not trained on."""
 
-    layer: int = Field(description="Layer of the MLP.")
-    variance_unexplained: float = Field(description="Squared error / variance of the MLP's output (share).")
+    layer: int = Field(description="Layer of the site.")
+    variance_unexplained: float = Field(description="Squared error / variance of the site (share).")
     l0: float = Field(description="Mean features active per token (count).")
     dead: float = Field(description="Features that no held-out token and none in the trained buffer activates (share).")
     loss_recovered: float = Field(description="(ablated - spliced) / (ablated - clean) loss; 1 is perfect (share).")
     loss_clean: float = Field(description="Next-token loss of the model itself (nats).")
-    loss_spliced: float = Field(description="The same with this MLP replaced by its transcoder (nats).")
-    loss_ablated: float = Field(description="The same with this MLP's output set to zero (nats).")
+    loss_spliced: float = Field(description="The same with this site replaced by its features (nats).")
+    loss_ablated: float = Field(description="The same with this site set to zero (nats).")
     n_tokens: int = Field(description="Held-out tokens behind these figures (count).")
 
 

@@ -24,8 +24,10 @@ from ._base import ToolError, canonical, digest
 from ._dictionary import Dictionary
 from ._dictionary_file import load_dictionary, save_dictionary
 from ._dictionary_recipe import TranscoderRecipe
+from ._dictionary_stream import BLOCKS
 
 SECONDS = 60.0  # between checkpoints
+FORMAT = 1  # of what is saved and of how training goes on from it: a checkpoint of another one is refused
 
 
 State = tuple[dict[str, torch.Tensor], dict[str, Any]]
@@ -43,11 +45,12 @@ class Saved:
 
 def identity(recipe: TranscoderRecipe, fingerprint: str, texts: list[str]) -> dict[str, Any]:
     """What a checkpoint must have been made of to be taken up again."""
-    return {"recipe": json.loads(canonical(asdict(recipe))), "model": fingerprint, "texts": digest(texts)}
+    parts = {"recipe": json.loads(canonical(asdict(recipe))), "model": fingerprint, "texts": digest(texts)}
+    return parts | {"format": FORMAT}
 
 
 def _differences(saved: dict[str, Any], due: dict[str, Any]) -> list[str]:
-    named = {"model": "another model", "texts": "other texts"}
+    named = {"model": "another model", "texts": "other texts", "format": "another version of the trainer"}
     found = [said for name, said in named.items() if saved[name] != due[name]]
     recipes = saved["recipe"], due["recipe"]
     return found + [
@@ -55,6 +58,16 @@ def _differences(saved: dict[str, Any], due: dict[str, Any]) -> list[str]:
         for name in sorted({*recipes[0], *recipes[1]})
         if recipes[0].get(name) != recipes[1].get(name)
     ]
+
+
+def _places(begins: Any) -> tuple[tuple[int, int, int], ...]:
+    """Where the blocks of a buffer begin: of all of them, or of none where it holds every token."""
+    whole = len(begins) in (0, BLOCKS) and all(
+        len(begin) == 3 and all(type(part) is int and part >= 0 for part in begin) for begin in begins
+    )
+    if not whole:
+        raise ValueError("the places where the buffer's blocks begin are none")
+    return tuple((epoch, text, token) for epoch, text, token in begins)
 
 
 class Checkpoints:
@@ -111,8 +124,10 @@ class Checkpoints:
                     raise ValueError(f"{name} was changed since it was written")
             finished = load_dictionary(self._beside(head["finished"])) if head["finished"] else None
             state = (load_file(self._beside(head["state"])), head["plain"]) if head["state"] else None
-            begins = tuple((*map(int, begin),) for begin in head["begins"])
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
+            if state and not isinstance(state[1], dict):
+                raise ValueError("it says nothing of the step it is of")
+            begins = _places(head["begins"])
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, SafetensorError) as error:
             raise ToolError(
                 f"{self.path} holds no checkpoint: {str(error).splitlines()[0]}.", mend="Delete it to begin anew."
             ) from error

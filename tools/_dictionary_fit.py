@@ -127,7 +127,12 @@ class Training:
         return tensors, plain
 
     def restore(self, tensors: Mapping[str, Tensor], plain: Mapping[str, Any]) -> None:
-        """Go on from a `state`."""
+        """Go on from a `state`.
+
+        Raises:
+            ToolError: it is not the state of such a training.
+        """
+        self._check_state(tensors, plain)
         with torch.no_grad():
             for name, value in self.trainee.weights.items():
                 value.copy_(tensors[f"weights.{name}"])
@@ -145,6 +150,20 @@ class Training:
         self.generator.set_state(tensors["generator"])
         self.step, self.end, self.stale, self.active = (plain[name] for name in ("step", "end", "stale", "active"))
         self.best = float("inf") if plain["best"] is None else plain["best"]
+
+    def _check_state(self, tensors: Mapping[str, Tensor], plain: Mapping[str, Any]) -> None:
+        """Names, shapes, types and counts are those that this training has itself after a step."""
+        due = {name: (value.shape, value.dtype) for name, value in self.state()[0].items()}
+        for i, value in enumerate(self.trainee.weights.values()):
+            due |= {f"moments.{i}.{name}": (value.shape, value.dtype) for name in ("exp_avg", "exp_avg_sq")}
+            due[f"moments.{i}.step"] = (torch.Size(), torch.float32)
+        found = {name: (value.shape, value.dtype) for name, value in tensors.items()}
+        counts = [plain.get(name) for name in ("step", "end", "stale")] if isinstance(plain, Mapping) else [None]
+        sound = found == due and all(type(count) is int and count >= 0 for count in counts)
+        if not sound or not 0 < plain["step"] <= plain["end"] <= self.recipe.steps:
+            raise ToolError(
+                "The checkpoint holds no state of this training.", mend="Delete it to begin anew, without `--resume`."
+            )
 
     def _advance(self) -> Outcome:
         drawn = self.step * BATCH

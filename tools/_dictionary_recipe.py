@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from ._base import ToolError
 from ._dictionary import Activation
 
+LARGEST_SEED = 2**32 - 1
 BATCH = 512  # tokens per training step
 FEWEST_FEATURES = 8
 
@@ -61,7 +62,7 @@ class TranscoderRecipe:
     """What decides a dictionary, apart from the subject and the texts."""
 
     n_features: int = 512  # per layer
-    k: int = 24  # features active per token: exactly, on average, or what the penalty is steered to
+    k: int = 16  # features active per token: exactly, on average, or what the penalty is steered to
     steps: int = 2000  # of `BATCH` tokens each, per layer
     seed: int = 0
     kind: str = "topk"  # of `KINDS`
@@ -126,6 +127,8 @@ def _check_numbers(recipe: TranscoderRecipe) -> None:
             f"{recipe.k} features are to be active, of {recipe.n_features}.",
             mend=f"Let 1..{recipe.n_features} be active, or train more features.",
         )
+    if not 0 <= recipe.seed <= LARGEST_SEED:
+        raise ToolError(f"{recipe.seed} is no seed.", mend=f"Give 0..{LARGEST_SEED}.")
     if recipe.steps < 1 or recipe.patience < 0:
         raise ToolError(
             f"{recipe.steps} steps and a patience of {recipe.patience} train nothing.",

@@ -16,6 +16,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ._base import ToolError
+from ._dictionary_tensors import require_room
 from ._reader import Tokens
 from ._subject import Subject
 
@@ -57,6 +58,16 @@ class TextStream:
             if counted >= at_most:
                 return at_most
         return counted
+
+    def require_room(self, n_tokens: int) -> None:
+        """Refuse more tokens than memory holds.
+
+        Raises:
+            ToolError: too many.
+        """
+        needed = 4 * n_tokens * len(self.sites) * self._subject.shape.d_model
+        mend = "Hold fewer tokens (`--buffer`), or train fewer layers at once."
+        require_room(f"A buffer of {n_tokens} tokens at {len(self.sites)} sites", needed, self._subject.device, mend)
 
     def rows(self, n_tokens: int) -> dict[str, Float[Tensor, "batch d_model"]]:
         """Room for the values of so many tokens."""
@@ -132,6 +143,7 @@ class Buffer:
             begins: Where the blocks of an earlier buffer began, to have that buffer again.
         """
         total = stream.n_tokens(capacity + 1)
+        stream.require_room(min(total, capacity))
         if total <= capacity:
             made = cls(stream.rows(total))
             stream.read(Place(), made._values)

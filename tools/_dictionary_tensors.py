@@ -186,7 +186,10 @@ def room(device: torch.device | str) -> int:
     return min(limits)
 
 
-def require_room(what: str, needed: int, device: torch.device | str) -> None:
+LESS = "Load fewer layers or fewer features, use a shorter element type, or a machine with more memory."
+
+
+def require_room(what: str, needed: int, device: torch.device | str, mend: str = LESS) -> None:
     """Refuse, before it is read, what would not fit in memory.
 
     Raises:
@@ -196,5 +199,5 @@ def require_room(what: str, needed: int, device: torch.device | str) -> None:
     if needed > free:
         raise ToolError(
             f"{what} takes {needed / 2**30:.3g} GiB in memory, and {free / 2**30:.3g} GiB are free on {device}.",
-            mend="Load fewer layers or fewer features, use a shorter element type, or a machine with more memory.",
+            mend=mend,
         )

@@ -4,7 +4,6 @@ Each layer's dictionary is trained alone, a cross-layer set together, and measur
 that a seed gives the same weights on the same machine.
 """
 
-import json
 import random
 import tempfile
 from collections.abc import Sequence
@@ -24,13 +23,11 @@ from ._dictionary_fit import Outcome, Training
 from ._dictionary_quality import MOST_ACTIVATIONS, SetStats, evaluate_set, evaluate_transcoder, mean_loss
 from ._dictionary_recipe import TranscoderRecipe, check_recipe
 from ._dictionary_stream import Buffer, Place, TextStream
-from ._subject import Subject
+from ._dictionary_texts import WATCHED, parts_of, read_texts
+from ._subject import REFERENCE_FOLDER, Subject
 from ._threads import one_thread
 
 MOST_TEXTS = 10_000  # of a file
-HELD_OUT = 0.2  # share of the texts
-HELD_OUT_TOKENS = 2**14  # at most, of those texts; the others are trained on
-WATCHED_SHARE, WATCHED = 0.1, 4096  # of the other texts, and tokens at most: where training may stop early
 
 
 class Trained(NamedTuple):
@@ -39,23 +36,6 @@ class Trained(NamedTuple):
     dictionary: Dictionary
     path: Path
     together: SetStats
-
-
-def split_texts(texts: Sequence[str], seed: int) -> tuple[list[str], list[str]]:
-    """Different texts, shuffled, as (trained on, held out).
-
-    Raises:
-        ToolError: too few texts to hold any out.
-    """
-    distinct = sorted(set(texts))
-    random.Random(f"dictionary {seed}").shuffle(distinct)
-    held_out = int(len(distinct) * HELD_OUT)
-    if not held_out:
-        raise ToolError(
-            f"{len(distinct)} different texts are too few, for some are held out.",
-            mend=f"Pass at least {round(1 / HELD_OUT)}; in a plain file each line is a text.",
-        )
-    return distinct[held_out:], distinct[:held_out]
 
 
 def train_transcoders(
@@ -189,39 +169,6 @@ def _fired(one: Transcoder, buffer: Buffer) -> Bool[Tensor, " feature"]:
     return torch.stack(fired).any(0)
 
 
-class Parts(NamedTuple):
-    """Texts by what they are for; no text is in two parts."""
-
-    trained_on: list[str]
-    watched: list[str]  # decide when training stops early, and so are no measure of how good it is
-    held_out: list[str]
-
-
-def parts_of(subject: Subject, texts: Sequence[str], recipe: TranscoderRecipe) -> Parts:
-    """What each text is for: at most `HELD_OUT_TOKENS` tokens are held out, one text at least.
-
-    Raises:
-        ToolError: too few texts, or one that the subject cannot read.
-    """
-    trained_on, held_out = split_texts(texts, recipe.seed)
-    kept = _fitting(subject, held_out, HELD_OUT_TOKENS)
-    trained_on = [*trained_on, *held_out[kept:]]
-    seen = _fitting(subject, trained_on[: max(1, int(len(trained_on) * WATCHED_SHARE))], WATCHED)
-    if not recipe.patience:
-        seen = 0
-    return Parts(trained_on[seen:], trained_on[:seen], held_out[:kept])
-
-
-def _fitting(subject: Subject, texts: Sequence[str], most_tokens: int) -> int:
-    """How many of these texts have no more tokens; one at least."""
-    tokens = 0
-    for kept, text in enumerate(texts):
-        tokens += len(subject.reader.encode(text))
-        if kept and tokens > most_tokens:
-            return kept
-    return len(texts)
-
-
 def dictionary_name(recipe: TranscoderRecipe) -> str:
     """What a dictionary is called by default; the plain transcoders are what instruments take unasked.
 
@@ -239,6 +186,7 @@ def train_from_file(
     recipe: TranscoderRecipe,
     progress: Progress = silent,
     resume: bool = False,
+    overwrite: bool = False,
 ) -> Trained:
     """Train on a file of texts and write the dictionary where `dictionary_of` finds it, or at `out`.
 
@@ -246,16 +194,16 @@ def train_from_file(
         texts: JSON (a list of texts, or an object with the list under `texts`), or plain text with one text a line. At
             most `MOST_TEXTS` of them are drawn, each cut to what the subject reads at once.
         resume: Whether to go on from the checkpoint of a training that was stopped.
+        overwrite: Whether a dictionary that stands there already may go.
 
     Raises:
-        ToolError: a file without texts, a place that cannot be written, or whatever `train_transcoders` refuses.
+        ToolError: a file without texts, a place that cannot be written or is taken, or whatever `train_transcoders`
+            refuses.
     """
     _check_subject(subject, recipe)
-    if out is None and subject.folder is None:
-        raise ToolError(f"{subject.name} has no folder to write to.", mend="Say where with `--out FILE.safetensors`.")
-    destination = out or dictionary_place(subject, dictionary_name(recipe))
+    destination = out or _own_place(subject, recipe)
     given = read_texts(texts)
-    _check_place(destination)
+    _check_place(destination, overwrite or resume)  # what is resumed was allowed to write there
     drawn = random.Random(f"texts {recipe.seed}").sample(given, min(MOST_TEXTS, len(given)))
     cut = [subject.reader.beginning(text) for text in drawn]
     checkpoints = Checkpoints(destination)
@@ -276,35 +224,26 @@ def train_from_file(
     return Trained(made, destination, together)
 
 
-def _check_place(path: Path) -> None:
+def _own_place(subject: Subject, recipe: TranscoderRecipe) -> Path:
+    """Beside the model, where `dictionary_of` looks, unless the model is one that ships."""
+    if subject.folder is None or subject.folder.is_relative_to(REFERENCE_FOLDER):
+        raise ToolError(
+            f"{subject.name} has no folder of yours to write to.", mend="Say where with `--out FILE.safetensors`."
+        )
+    return dictionary_place(subject, dictionary_name(recipe))
+
+
+def _check_place(path: Path, overwrite: bool) -> None:
     mend = "Give `--out` a file ending in .safetensors, in a folder that you may write to."
     if path.suffix != ".safetensors" or path.is_dir():
         raise ToolError(f"{path} is no place for a dictionary.", mend=mend)
+    if path.exists() and not overwrite:
+        raise ToolError(
+            f"{path} stands already.", mend="Write to another file with `--out`, or let it go with `--overwrite`."
+        )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path.parent):
             pass
     except OSError as error:
         raise ToolError(f"{path.parent} cannot be written: {error.strerror}.", mend=mend) from error
-
-
-def read_texts(path: Path) -> tuple[str, ...]:
-    """The texts of a file.
-
-    Raises:
-        ToolError: no such file, or no texts in it.
-    """
-    mend = 'Give a JSON list of texts, {"texts": [...]}, or a plain file with one text a line.'
-    try:
-        content = path.read_text(encoding="utf-8")
-        found = json.loads(content) if path.suffix == ".json" else content.splitlines()
-    except (OSError, ValueError) as error:
-        raise ToolError(f"{path} cannot be read: {str(error).splitlines()[0]}.", mend=mend) from error
-    if isinstance(found, dict):
-        found = found.get("texts")
-    if not isinstance(found, list) or not all(isinstance(text, str) for text in found):
-        raise ToolError(f"{path} holds no list of texts.", mend=mend)
-    texts = tuple(text for text in found if text.strip())
-    if not texts:
-        raise ToolError(f"{path} holds no text.", mend=mend)
-    return texts

@@ -37,8 +37,12 @@ def write_listed(folder: Path, graph: Mapping[str, Any]) -> None:
         mine = [place for place, entry in enumerate(listed["graphs"]) if entry["slug"] == slug]
         others = [entry for entry in listed["graphs"] if entry["slug"] != slug]
         others.insert(mine[0] if mine else len(others), graph["metadata"])
-        write_whole(path, json_text(graph))  # before the list, which then names no file that is not there
-        write_whole(folder / LIST, json_text(listed | {"graphs": others}))
+        try:
+            texts = json_text(graph), json_text(listed | {"graphs": others})
+        except ValueError as error:  # an entry of another graph may hold a number that JSON has not
+            raise _no_list(folder / LIST, str(error)) from error
+        write_whole(path, texts[0])  # before the list, which then names no file that is not there
+        write_whole(folder / LIST, texts[1])
 
 
 def json_text(value: Mapping[str, Any]) -> str:

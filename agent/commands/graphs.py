@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import ValidationError
 
-from ...tools import Measurement, ToolError
+from ...tools import Measurement, ToolError, digest
 from ..report._text import cut
 from ..runs import RunFolder, UnreadableFile, write_whole
 from ..settings import Settings
@@ -50,7 +50,10 @@ def export_command(
     name, fingerprint = _weights(measured, model, settings.device)
     given = measured.measurement.args if measured.measurement else {}
     options = ExportOptions(slug=slug, scan=scan)
-    graph = named_graph(measured.result, fingerprint, given, options)
+    try:
+        graph = named_graph(measured.result, fingerprint, given, options)
+    except ValidationError as error:
+        raise _unreadable(of, error) from error
     named = graph.slug + ENDINGS[kind]
     into_folder = out is not None and out.is_dir()
     path = out / named if out is not None and into_folder else out or Path(named)
@@ -125,9 +128,12 @@ def _from_file(path: Path) -> Measured:
         raise UnreadableFile(f"{path} is no JSON: {error}. {_WANTED}") from error
     if isinstance(value, dict) and value.keys() >= {"tool", "result", "digest"}:
         try:
-            return _measured(Measurement.model_validate(value))
+            found = Measurement.model_validate(value)
         except ValidationError as error:
             raise _unreadable(str(path), error) from error
+        if found.digest != digest(found.result):
+            raise UnreadableFile(f"{path} was changed after it was written: its result has another digest. {_WANTED}")
+        return _measured(found)
     return Measured(_result(value, str(path)), None)
 
 

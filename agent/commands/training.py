@@ -47,7 +47,14 @@ def recipe_of(
 
 
 def train_command(
-    model: str, texts: Path, out: Path | None, recipe: "TranscoderRecipe", device: str, resume: bool, as_json: bool
+    model: str,
+    texts: Path,
+    out: Path | None,
+    recipe: "TranscoderRecipe",
+    device: str,
+    resume: bool,
+    overwrite: bool,
+    as_json: bool,
 ) -> None:
     """Train, say how good each layer is, and where the file lies."""
     from ...tools import check_recipe, load_subject, train_from_file
@@ -55,7 +62,7 @@ def train_command(
     check_recipe(recipe)  # what is wrong with any model is said before one loads
     subject = load_subject(model, device)
     with shown("training") as progress, stopped_between_steps(progress) as progress:
-        made, path, together = train_from_file(subject, texts, out, recipe, progress, resume)
+        made, path, together = train_from_file(subject, texts, out, recipe, progress, resume, overwrite)
     if as_json:
         print_json(
             {

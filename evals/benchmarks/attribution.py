@@ -23,7 +23,7 @@ from ...tools import Block, Kinds, Links, Progress, prune
 from ..metric import Metric
 from ._attribution_cases import CASES, AttributionCase, CaseFiles, write_case
 from ._ours import Ours
-from ._peer import Peer, PeerGraph
+from ._peer import Peer, PeerGraph, PeerPruning
 from ._peer_environment import peer_python
 from ._process_cost import machine
 
@@ -76,7 +76,7 @@ def _case(python: Path, case: AttributionCase, files: CaseFiles) -> dict[str, Me
         if case.name == "8x512":
             cuts = [(peer.prune().cpu_s, ours.prune().cpu_s) for _ in range(RUNS)]
             found["ratio_pruning"] = _ratio(cuts, PRUNING)
-            found["pruning_differs"] = pruning_differs(theirs, peer)
+            found["pruning_differs"] = pruning_differs(theirs, peer.pruning(), case.shape.layers)
         if case.name in ("8x512", "12x768"):
             found[f"matrix_rate_share_{name}"] = _rate_share(ours)
     if case.name == "8x512":
@@ -142,10 +142,10 @@ def largest_difference(mine: PeerGraph, theirs: PeerGraph) -> float:
     return ((mine.adjacency - theirs.adjacency).abs().amax(1) / scale).max().item()
 
 
-def pruning_differs(theirs: PeerGraph, peer: Peer) -> Metric:
+def pruning_differs(theirs: PeerGraph, kept: PeerPruning, n_layers: int) -> Metric:
     """Nodes and links that our pruning of the peer's own adjacency keeps and its own does not, or the other way."""
-    links, weight, kinds = in_links(theirs)
-    mine, kept = prune(links, weight, kinds, 0.8, 0.98), peer.pruning()
+    links, weight, kinds = in_links(theirs, n_layers)
+    mine = prune(links, weight, kinds, 0.8, 0.98)
     edges = torch.zeros_like(kept.edge_mask)
     edges[mine.targets, mine.sources] = True
     differ = int((edges != kept.edge_mask).sum()) + int((mine.nodes != kept.node_mask).sum())
@@ -153,11 +153,10 @@ def pruning_differs(theirs: PeerGraph, peer: Peer) -> Metric:
     return Metric(value=differ, low=None, high=None, n=n, target="≤ 0", met=differ == 0)
 
 
-def in_links(graph: PeerGraph) -> tuple[Links, Float[Tensor, " batch"], Kinds]:
+def in_links(graph: PeerGraph, n_layers: int) -> tuple[Links, Float[Tensor, " batch"], Kinds]:
     """The peer's square matrix as blocks of links, its logits' weights, and what its nodes are."""
     n_nodes, n_logits = len(graph.adjacency), len(graph.logit_tokens)
     layers = graph.active_features[graph.selected_features, 0]
-    n_layers = int(graph.active_features[:, 0].max()) + 1
     n_tokens = (n_nodes - n_logits - len(layers)) // (n_layers + 1)
     targets = [((layers == layer).nonzero()[:, 0], layer) for layer in range(n_layers)]
     targets.append((torch.arange(n_nodes - n_logits, n_nodes), n_layers))

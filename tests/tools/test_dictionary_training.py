@@ -3,6 +3,7 @@
 Long, because what stops a training and what is left of it belong together.
 """
 
+import hashlib
 import json
 import os
 import re
@@ -17,21 +18,23 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import make_subject, random_model, word_tokenizer
+from safetensors.torch import load_file, save_file
 from vesalius.agent.commands.training import stopped_between_steps
 from vesalius.tools import Subject, ToolError, Transcoder, TranscoderRecipe, get_tool, load_subject, silent
 from vesalius.tools import _dictionary_fit as fit
+from vesalius.tools import _dictionary_texts as text_parts
 from vesalius.tools import _dictionary_training as training
+from vesalius.tools._base import canonical, digest
 from vesalius.tools._dictionary import Dictionary
 from vesalius.tools._dictionary_checkpoint import Checkpoints
 from vesalius.tools._dictionary_file import dictionary_of, load_dictionary
 from vesalius.tools._dictionary_fit import Training
 from vesalius.tools._dictionary_recipe import KINDS, check_recipe
 from vesalius.tools._dictionary_stream import Buffer
+from vesalius.tools._dictionary_texts import parts_of, read_texts
 from vesalius.tools._dictionary_training import (
     dictionary_name,
     on_device,
-    parts_of,
-    read_texts,
     train_from_file,
     train_transcoders,
 )
@@ -104,7 +107,7 @@ def test_held_out_texts_are_not_trained_on_and_the_others_are():
 
 
 def test_texts_beyond_what_is_measured_are_trained_on(monkeypatch):
-    monkeypatch.setattr(training, "HELD_OUT_TOKENS", 30)
+    monkeypatch.setattr(text_parts, "HELD_OUT_TOKENS", 30)
     subject = make_subject("llama")
     trained_on, _, held_out = parts_of(subject, TEXTS, RECIPE)
     assert sum(len(subject.reader.encode(text)) for text in held_out) <= 30
@@ -117,7 +120,7 @@ def test_texts_that_decide_when_to_stop_are_neither_trained_on_nor_measured(monk
     assert sorted([*trained_on, *watched, *held_out]) == sorted({*TEXTS})
     assert held_out == parts_of(subject, TEXTS, RECIPE).held_out
     assert len(watched) == int((len(trained_on) + len(watched)) / 10)
-    monkeypatch.setattr(training, "WATCHED", 10)
+    monkeypatch.setattr(text_parts, "WATCHED", 10)
     assert (
         sum(len(subject.reader.encode(text)) for text in parts_of(subject, TEXTS, replace(RECIPE, patience=2)).watched)
         <= 10
@@ -230,9 +233,10 @@ def test_a_process_killed_without_warning_is_gone_on_with(tmp_path):
     assert made.digest == train_transcoders(subject, TEXTS, recipe).digest
 
 
-def from_file(tmp_path: Path, progress=silent, resume=False, recipe=RECIPE, texts=TEXTS, out="made.safetensors"):
-    (tmp_path / "texts.json").write_text(json.dumps(texts))
-    return train_from_file(make_subject("llama"), tmp_path / "texts.json", tmp_path / out, recipe, progress, resume)
+def from_file(tmp_path: Path, progress=silent, resume=False, out="made.safetensors", overwrite=False):
+    texts = tmp_path / "texts.json"
+    texts.write_text(json.dumps(TEXTS))
+    return train_from_file(make_subject("llama"), texts, tmp_path / out, RECIPE, progress, resume, overwrite)
 
 
 def test_a_stopped_training_says_how_to_go_on_and_a_finished_one_leaves_its_dictionary_alone(tmp_path):
@@ -243,8 +247,11 @@ def test_a_stopped_training_says_how_to_go_on_and_a_finished_one_leaves_its_dict
     back = load_dictionary(path)
     assert (back.digest, back.stats) == (made.digest, made.stats) == (train().digest, train().stats)
     assert together.loss_clean == made.stats[0].loss_clean
+    with pytest.raises(ToolError, match=r"stands already\. Write to another file with `--out`, or .* `--overwrite`"):
+        from_file(tmp_path)
+    assert load_dictionary(path).digest == made.digest
     with pytest.raises(KeyboardInterrupt) as stopped:
-        from_file(tmp_path, killing(1, KeyboardInterrupt))
+        from_file(tmp_path, killing(1, KeyboardInterrupt), overwrite=True)
     assert str(stopped.value) == ""  # nothing was trained, so there is nothing to go on with
 
 
@@ -312,6 +319,66 @@ def test_a_damaged_checkpoint_is_refused(tmp_path, damage):
         file.write_bytes(content)
     with pytest.raises(ToolError, match=r"holds no checkpoint: .* Delete it to begin anew"):
         train(out=out, resume=True)
+
+
+def forge(head: Path, change) -> None:
+    """Change a checkpoint as somebody would who makes its digests anew."""
+    said = json.loads(head.read_text())
+    tensors = load_file(head.parent / said["state"])
+    change(said, tensors)
+    save_file(tensors, head.parent / said["state"])
+    said["sha256"][said["state"]] = hashlib.sha256((head.parent / said["state"]).read_bytes()).hexdigest()
+    said.pop("digest")
+    head.write_text(canonical(said | {"digest": digest(said)}))
+
+
+FORGERIES = {
+    "a tensor is missing": lambda said, tensors: tensors.pop("tracked.seen"),
+    "one too many": lambda said, tensors: tensors.update(more=torch.zeros(1)),
+    "another shape": lambda said, tensors: tensors.update({"weights.0.b_enc": torch.zeros(1)}),
+    "another type": lambda said, tensors: tensors.update({"weights.0.b_enc": torch.zeros(24, dtype=torch.float64)}),
+    "no generator": lambda said, tensors: tensors.update(generator=torch.zeros(3, dtype=torch.uint8)),
+    "steps as text": lambda said, tensors: said["plain"].update(step="9"),
+    "never ends": lambda said, tensors: said["plain"].update(end=10**12),
+    "past the end": lambda said, tensors: said["plain"].update(step=999),
+    "nothing plain": lambda said, tensors: said.update(plain=None),
+    "too few places": lambda said, tensors: said.update(begins=[[0, 0, 0]]),
+    "places before the first": lambda said, tensors: said.update(begins=[[0, 0, -1]] * 8),
+}
+
+
+@pytest.mark.parametrize("forgery", FORGERIES)
+def test_a_checkpoint_whose_digests_were_made_anew_is_refused_where_it_cannot_be_of_this_training(tmp_path, forgery):
+    out = stopped_at(tmp_path, STREAMED)
+    head = out.with_name("made.safetensors.checkpoint.json")
+    forge(head, FORGERIES[forgery])
+    with pytest.raises(ToolError, match="Delete it to begin anew"):
+        train(STREAMED, out, resume=True)
+
+
+def test_digests_made_anew_alone_change_nothing(tmp_path):
+    out = stopped_at(tmp_path, STREAMED)
+    forge(out.with_name("made.safetensors.checkpoint.json"), lambda said, tensors: None)
+    assert train(STREAMED, out, resume=True).digest == train(STREAMED).digest
+
+
+def test_a_checkpoint_of_another_version_of_the_trainer_is_refused(tmp_path, monkeypatch):
+    out = stopped_at(tmp_path)
+    monkeypatch.setattr("vesalius.tools._dictionary_checkpoint.FORMAT", 0)
+    with pytest.raises(ToolError, match="another version of the trainer"):
+        train(out=out, resume=True)
+
+
+def test_a_model_that_ships_keeps_its_dictionary(tmp_path):
+    (tmp_path / "texts.json").write_text(json.dumps(TEXTS))
+    with pytest.raises(ToolError, match=r"no folder of yours to write to\. Say where with `--out"):
+        train_from_file(load_subject("atlas", "cpu"), tmp_path / "texts.json", None, RECIPE)
+
+
+def test_a_buffer_beyond_memory_is_refused_before_anything_is_read(monkeypatch):
+    monkeypatch.setattr("vesalius.tools._dictionary_tensors.room", lambda device: 1000)
+    with pytest.raises(ToolError, match=r"Hold fewer tokens \(`--buffer`\)"):
+        train()
 
 
 def test_after_a_checkpoint_was_deleted_nothing_of_it_gets_into_the_next_training(tmp_path):
@@ -441,6 +508,7 @@ def test_with_patience_a_real_training_is_shorter_and_not_worse(monkeypatch):
         (replace(RECIPE, k=0), r"Let 1\.\.24 be active"),
         (replace(RECIPE, steps=0), "Give at least 1 step"),
         (replace(RECIPE, patience=-1), "a patience of 0 or more"),
+        (replace(RECIPE, seed=2**60), r"Give 0\.\.4294967295"),
         (replace(RECIPE, buffer=100), "Hold at least 512"),
         (replace(RECIPE, sparsity=0.1), "only relu, jumprelu take a weight"),
         (replace(RECIPE, kind="relu", sparsity=0.0), "Give a number above 0"),
@@ -495,6 +563,7 @@ def test_texts_are_read_from_a_list_an_object_and_lines(tmp_path):
         "g.txt": " \n\n",
         "h.txt": b"\x89PNG\xff",
         "i.json": "[]",
+        "j.json": "[" * 100_000,
     }.items():
         with pytest.raises(ToolError, match="one text a line"):
             read(name, content)

@@ -67,6 +67,25 @@ def test_tokens_have_their_numbers_in_the_vocabulary(settings, graphs, atlas, tm
     assert tuple(node.token for node in tokens) == atlas.token_strings([node.token_id or 0 for node in tokens])
 
 
+def test_a_measurement_whose_result_was_changed_is_not_exported(settings, graphs, tmp_path):
+    said = json.loads(graphs[0].model_dump_json())
+    said["result"]["links"][0]["weight"] = 12345.0
+    (tmp_path / "m.json").write_text(json.dumps(said))
+    with pytest.raises(UnreadableFile, match="changed after it was written"):
+        export(settings, str(tmp_path / "m.json"), tmp_path / "graph.json")
+    assert not (tmp_path / "graph.json").exists()
+
+
+@pytest.mark.parametrize(("field", "value"), [("position", -1), ("influence", float("nan")), ("layer", 10**400)])
+def test_a_result_with_impossible_nodes_is_refused_in_one_sentence(settings, graphs, tmp_path, field, value):
+    result = json.loads(graphs[0].model_dump_json())["result"]
+    result["nodes"][0][field] = value
+    (tmp_path / "r.json").write_text(json.dumps(result))
+    with pytest.raises((UnreadableFile, ToolError)):
+        export(settings, str(tmp_path / "r.json"), tmp_path / "graph.json", model="atlas")
+    assert not (tmp_path / "graph.json").exists()
+
+
 def test_a_graph_is_found_by_run_by_measurement_and_in_a_file(settings, graphs, tmp_path):
     one, two = graphs
     first, second = a_run(tmp_path, one), a_run(tmp_path, two, second=1)
