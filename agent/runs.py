@@ -7,14 +7,12 @@ RUN/state.sqlite        the graph's checkpoints
 RUN/report.{json,html,md}
 """
 
-import os
 import re
-import tempfile
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from ..tools import Frozen, Measurement, digest
+from ..tools import Frozen, Measurement, digest, write_file
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
@@ -29,18 +27,7 @@ class UnreadableFile(ValueError):
 
 def write_whole(path: Path, text: str) -> None:
     """Write a file so that it is there whole or not at all, whatever happens meanwhile."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.fchmod(handle, 0o644)  # temporary files are closed to others; a report is to be read
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    write_file(path, lambda part: part.write_text(text, encoding="utf-8"))
 
 
 def _changed(path: Path) -> UnreadableFile:

@@ -25,6 +25,7 @@ from ._base import (
 from ._positions import differing_positions, token_positions
 from ._sites import parse_site
 from ._tasks import Row, TaskFamily, Template
+from ._whole_file import write_file
 
 # Before transformers is imported by anyone below: nothing here may call home.
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
@@ -167,4 +168,5 @@ __all__ = [
     "train_from_file",
     "train_transcoders",
     "usable_device",
+    "write_file",
 ]

@@ -8,8 +8,6 @@ ends in the same weights, bit for bit on one thread of the same machine, as one 
 
 import hashlib
 import json
-import os
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -25,6 +23,7 @@ from ._dictionary import Dictionary
 from ._dictionary_file import load_dictionary, save_dictionary
 from ._dictionary_recipe import TranscoderRecipe
 from ._dictionary_stream import BLOCKS
+from ._whole_file import write_file
 
 SECONDS = 60.0  # between checkpoints
 FORMAT = 1  # of what is saved and of how training goes on from it: a checkpoint of another one is refused
@@ -147,7 +146,7 @@ class Checkpoints:
             tensors, plain = state
             names["state"] = name = f"{self._out.name}.checkpoint.{done}-{plain['step']}.safetensors"
             kept = {part: value.detach().cpu().contiguous().clone() for part, value in tensors.items()}
-            self._write(name, lambda part: save_file(kept, part))
+            write_file(self._beside(name), lambda part: save_file(kept, part))
             self._known.pop(name, None)
         if finished:
             names["finished"] = name = f"{self._out.name}.checkpoint.{done}.safetensors"
@@ -157,7 +156,7 @@ class Checkpoints:
         head = {"made_of": self._identity, **names, "begins": [[*begin] for begin in begins]}
         head |= {"plain": state[1] if state else None, "sha256": {name: self._sha256(name) for name in files}}
         head["digest"] = digest(head)
-        self._write(self.path.name, lambda part: part.write_text(canonical(head), encoding="utf-8"))
+        write_file(self.path, lambda part: part.write_text(canonical(head), encoding="utf-8"))
         self._remove(keep={self.path.name, *files})
         self._last = self._clock()
 
@@ -175,16 +174,6 @@ class Checkpoints:
         if Path(name).name != name:
             raise ValueError(f"{name} is no file name")
         return self._out.parent / name
-
-    def _write(self, name: str, write: Callable[[Path], object]) -> None:
-        handle, part = tempfile.mkstemp(prefix=f".{name}.", dir=self._out.parent)
-        os.close(handle)
-        try:
-            write(Path(part))
-            Path(part).chmod(0o644)  # a temporary file is closed to others
-            Path(part).replace(self._out.parent / name)
-        finally:
-            Path(part).unlink(missing_ok=True)
 
     def _remove(self, keep: set[str]) -> None:
         if not self._out.parent.is_dir():

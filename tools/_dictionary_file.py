@@ -7,7 +7,6 @@ a dictionary whose weights are not known to be the subject's is used only where 
 
 import json
 import os
-import tempfile
 from math import prod
 from pathlib import Path
 from typing import Any, Literal
@@ -23,6 +22,7 @@ from ._dictionary_formats import ENTRY, located, published
 from ._dictionary_source import Source, SourceLayer, check_fit, put_on
 from ._dictionary_tensors import TensorFile, open_tensors
 from ._subject import Subject
+from ._whole_file import write_file
 
 FORMAT = 1
 NAME = "Vesalius"
@@ -76,15 +76,8 @@ def save_dictionary(dictionary: Dictionary, path: Path) -> None:
         skips=layers[0].W_skip is not None,
         crosses=crosses,
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, part = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    os.close(handle)
-    try:
-        save_file(tensors, part, metadata={ENTRY: canonical(header.model_dump(mode="json", exclude_defaults=True))})
-        Path(part).chmod(0o644)  # a temporary file is closed to others
-        Path(part).replace(path)
-    finally:
-        Path(part).unlink(missing_ok=True)
+    metadata = {ENTRY: canonical(header.model_dump(mode="json", exclude_defaults=True))}
+    write_file(path, lambda part: save_file(tensors, part, metadata=metadata))
 
 
 def _common(one: Transcoder) -> tuple[Any, ...]:

@@ -71,9 +71,9 @@ def parts_of(subject: Subject, texts: Sequence[str], recipe: TranscoderRecipe) -
     trained_on, held_out = split_texts(texts, recipe.seed)
     kept = _fitting(subject, held_out, HELD_OUT_TOKENS)
     trained_on = [*trained_on, *held_out[kept:]]
-    seen = _fitting(subject, trained_on[: max(1, int(len(trained_on) * WATCHED_SHARE))], WATCHED)
-    if not recipe.patience:
-        seen = 0
+    seen = 0
+    if recipe.patience:
+        seen = _fitting(subject, trained_on[: max(1, int(len(trained_on) * WATCHED_SHARE))], WATCHED)
     return Parts(trained_on[seen:], trained_on[:seen], held_out[:kept])
 
 

@@ -6,10 +6,8 @@ turns; a ratio is the peer's median processor time over ours, at the batch size 
 made once, under `~/.vesalius/benchmarks` or in the folder that `VESALIUS_HOME` names.
 """
 
-import argparse
 import datetime
 import statistics
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,6 +24,7 @@ from ._ours import Ours
 from ._peer import Peer, PeerGraph, PeerPruning
 from ._peer_environment import peer_python
 from ._process_cost import machine
+from ._results_folder import results_folder, told
 
 COMMAND = "python -m vesalius.evals.benchmarks.attribution FOLDER"
 RUNS = 5  # timed runs a side
@@ -209,15 +208,8 @@ def table(found: dict[str, Metric]) -> str:
 
 def main(argv: list[str] | None = None, measured: Callable[[int, Progress], dict[str, Metric]] = measure) -> None:
     """Measure, and write the table into a folder."""
-    parser = argparse.ArgumentParser(prog=COMMAND.rpartition(" ")[0], description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("folder", type=Path, metavar="FOLDER", help="made where it does not stand")
-    folder: Path = parser.parse_args(argv).folder
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        parser.error(f"{folder} cannot be a folder: {error.strerror}. Name another one.")
-    found = measured(SEED_OF_CASES, lambda done, total, what: print(f"{done}/{total} {what}", file=sys.stderr))
-    write_whole(folder / "attribution.md", table(found))
+    folder = results_folder(COMMAND, __doc__, argv)
+    write_whole(folder / "attribution.md", table(measured(SEED_OF_CASES, told)))
 
 
 if __name__ == "__main__":

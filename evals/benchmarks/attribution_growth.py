@@ -11,12 +11,10 @@ shows only at the end.
 It takes about two minutes of one core, 2 GB of memory and, while it runs, 1.3 GB of temporary files.
 """
 
-import argparse
 import datetime
 import gc
 import math
 import statistics
-import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -48,6 +46,7 @@ from ..metric import Metric
 from ._attribution_cases import AttributionCase, Shape, write_case
 from ._growth_plot import Fit, Panel, fit_power, growth_picture, markdown_table
 from ._process_cost import machine, timed
+from ._results_folder import results_folder, told
 
 MOST_LOGITS, PROBABILITY = 10, 0.95
 ROUNDS = 7  # timed, after one that is not
@@ -274,14 +273,8 @@ Base: {base.layers} layers, d {base.d_model}, {base.n_tokens} tokens, {base.n_fe
 
 def main(argv: list[str] | None = None) -> None:
     """Measure, and write the picture and the table into a folder."""
-    parser = argparse.ArgumentParser(prog=COMMAND.rpartition(" ")[0], description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("folder", type=Path, metavar="OUT_FOLDER", help="made where it does not stand")
-    folder: Path = parser.parse_args(argv).folder
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        parser.error(f"{folder} cannot be a folder: {error.strerror}. Name another one.")
-    results = grow(BASE, AXES, ROUNDS, 0, lambda done, total, what: print(f"{done}/{total} {what}", file=sys.stderr))
+    folder = results_folder(COMMAND, __doc__, argv)
+    results = grow(BASE, AXES, ROUNDS, 0, told)
     draw(results, folder / "attribution_growth.svg")
     write_whole(folder / "attribution_growth.md", table(results))
 

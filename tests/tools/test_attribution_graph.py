@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import FAMILIES, make_subject, random_model, word_tokenizer
+from conftest import FAMILIES, make_subject, word_tokenizer
+from hand_made import writing_nothing
 from held_hugging_face import HeldModel
 from random_dictionaries import random_dictionary
 from vesalius.tools import Subject, ToolError, _attribution_build, _attribution_plan, get_tool
@@ -220,13 +221,8 @@ def test_every_graph_proves_its_own_links_and_notices_a_wrong_one(subject):
 
 def hand_made_subject() -> Subject:
     """Attention and MLPs write nothing, and the token w3 is three times the first unit vector."""
-    model = random_model("llama")
+    model = writing_nothing("o_proj", "down_proj")
     with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if "o_proj" in name or "down_proj" in name:
-                parameter.zero_()
-            if "norm" in name:
-                parameter.fill_(1)
         model.model.embed_tokens.weight[[1, 6]] = 3 * torch.eye(24)[[5, 0]]  # <bos>, which activates nothing, and w3
     return Subject(model, word_tokenizer(), "hand-made", None, None)
 

@@ -2,7 +2,8 @@
 
 import pytest
 import torch
-from conftest import make_subject, random_model, word_tokenizer
+from conftest import make_subject, word_tokenizer
+from hand_made import writing_nothing
 from vesalius.tools import Subject, ToolError, get_tool
 from vesalius.tools._dictionary import Dictionary, Transcoder
 from vesalius.tools._dictionary_file import save_dictionary
@@ -93,13 +94,8 @@ def test_every_argument_matters(described):
 
 def hand_made(folder) -> Subject:
     """A model whose first layer reads the token alone; its feature 0/0 reads w4 and writes towards w8's logit."""
-    model = random_model("llama")
+    model = writing_nothing("o_proj")
     with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if "o_proj" in name:
-                parameter.zero_()
-            if "norm" in name:
-                parameter.fill_(1)
         model.model.embed_tokens.weight[:, 0] = 0
         model.model.embed_tokens.weight[7] = 2 * torch.eye(24)[0]  # w4
         model.lm_head.weight[:, 1] = 0

@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 from conftest import make_subject, random_model, word_tokenizer
+from hand_made import writing_nothing
 from held_hugging_face import HeldModel
 from random_dictionaries import N_FEATURES, all_links, random_dictionary
 from vesalius.tools import Subject, ToolError, _attribution_query_key, get_tool
@@ -146,13 +147,8 @@ def test_a_model_whose_pattern_its_parts_do_not_rebuild_is_refused(monkeypatch):
 
 def test_a_hand_worked_score(tmp_path):
     """w11 looks at what w3 wrote: the first unit vector with the second, turned by their distance of one token."""
-    model, unit = random_model("llama"), torch.eye(24)
+    model, unit = writing_nothing("proj"), torch.eye(24)
     with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if "proj" in name:
-                parameter.zero_()
-            if "norm" in name:
-                parameter.fill_(1)
         model.model.embed_tokens.weight[[1, 6, 14]] = 3 * unit[[5, 0, 1]]  # <bos>, w3, w11
         attention = model.model.layers[1].self_attn
         attention.q_proj.weight[6, 1], attention.k_proj.weight[0, 0] = 0.5, 0.25  # head 1, first dimension

@@ -2,7 +2,8 @@
 
 import pytest
 import torch
-from conftest import make_subject, random_model, word_tokenizer
+from conftest import make_subject, word_tokenizer
+from hand_made import writing_nothing
 from vesalius.tools import Subject, ToolError, get_tool
 from vesalius.tools._dictionary import Dictionary, Transcoder
 from vesalius.tools._dictionary_file import save_dictionary
@@ -117,13 +118,8 @@ def test_a_neuron_is_its_own_feature(subject):
 
 
 def test_a_feature_that_reads_one_direction_fires_on_the_token_that_has_it(tmp_path):
-    model = random_model("llama")
+    model = writing_nothing("o_proj")
     with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if "o_proj" in name:
-                parameter.zero_()
-            if "norm" in name:
-                parameter.fill_(1)
         model.model.embed_tokens.weight[:, 0] = 0
         model.model.embed_tokens.weight[7] = 2 * torch.eye(24)[0]  # w4
     subject = Subject(model, word_tokenizer(), "hand-made", tmp_path, None)

@@ -4,7 +4,8 @@ from itertools import product
 
 import pytest
 import torch
-from conftest import make_subject, random_model, word_tokenizer
+from conftest import make_subject, word_tokenizer
+from hand_made import writing_nothing
 from held_hugging_face import HeldModel
 from random_dictionaries import N_FEATURES, all_links, random_dictionary
 from vesalius.tools import Subject, ToolError, _rerun, get_tool
@@ -146,13 +147,8 @@ def test_read_features_are_those_of_the_changed_run(subject, saved):
 
 def hand_made_subject() -> Subject:
     """Attention and MLPs write nothing, w3 is three times the first unit vector, and logits are the stream's first."""
-    model = random_model("llama")
+    model = writing_nothing("o_proj", "down_proj")
     with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if "o_proj" in name or "down_proj" in name:
-                parameter.zero_()
-            if "norm" in name:
-                parameter.fill_(1)
         model.model.embed_tokens.weight[6] = 3 * torch.eye(24)[0]
         model.lm_head.weight.zero_()
         model.lm_head.weight[:24] = torch.eye(24)
