@@ -4,82 +4,15 @@ Only this file and `_subject.py` know Hugging Face's module names. What is said 
 (`_proof.py`): an adapter that is wrong about a model refuses the model instead of measuring something else.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Protocol, runtime_checkable
 
-import torch
 from einops import rearrange, repeat
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from ._base import ToolError
-
-
-def _wide(x: Tensor) -> Tensor:
-    """In the element type that Hugging Face computes norms in."""
-    return x.to(torch.promote_types(x.dtype, torch.float32))
-
-
-@dataclass(frozen=True)
-class Norm:
-    """LayerNorm (`centred`) or RMSNorm, split into the part that depends on the input and the part that does not."""
-
-    weight: Float[Tensor, " d_model"]  # what is multiplied with: 1 + w where a family stores w
-    bias: Float[Tensor, " d_model"] | None
-    eps: float
-    centred: bool
-
-    def scale(self, x: Float[Tensor, "*any d_model"]) -> Float[Tensor, "*any 1"]:
-        """The denominator, in single precision at least: what an attribution graph freezes."""
-        return (self.centre(_wide(x)).pow(2).mean(-1, keepdim=True) + self.eps).sqrt()
-
-    def centre(self, x: Float[Tensor, "*any d_model"]) -> Float[Tensor, "*any d_model"]:
-        """The input less its mean, or as it is for RMSNorm."""
-        return x - x.mean(-1, keepdim=True) if self.centred else x
-
-    def __call__(self, x: Float[Tensor, "*any d_model"]) -> Float[Tensor, "*any d_model"]:
-        scaled = self.centre(_wide(x)) / self.scale(x) * self.weight
-        return (scaled if self.bias is None else scaled + self.bias).to(x.dtype)
-
-
-@dataclass(frozen=True)
-class BlockWeights:
-    """The parts of one block that are linear once patterns and norm scales are known."""
-
-    norm1: Norm
-    norm2: Norm
-    W_V: Float[Tensor, "head d_model d_head"]
-    b_V: Float[Tensor, "head d_head"]
-    W_O: Float[Tensor, "head d_head d_model"]
-    b_O: Float[Tensor, " d_model"]
-    W_down: Float[Tensor, "d_mlp d_model"]
-    b_down: Float[Tensor, " d_model"]
-    post_attention: Norm | None = None  # of attention's output, before it is added to the stream
-    post_mlp: Norm | None = None  # of the MLP's output, before it is added to the stream
-
-
-@dataclass(frozen=True)
-class BlockModules:
-    """Where to hook one block."""
-
-    block: nn.Module
-    norm2: nn.Module
-    attention: nn.Module
-    attention_output: nn.Module  # takes all heads side by side: [batch, pos, head * d_head]
-    mlp: nn.Module
-    mlp_output: nn.Module  # takes the neurons: [batch, pos, d_mlp]
-    post_attention: nn.Module | None = None
-    post_mlp: nn.Module | None = None
-
-    @property
-    def attention_adds(self) -> nn.Module:
-        """The module whose output, or the first of its outputs, attention adds to the stream."""
-        return self.attention if self.post_attention is None else self.post_attention
-
-    @property
-    def mlp_adds(self) -> nn.Module:
-        """The module whose output the MLP adds to the stream."""
-        return self.mlp if self.post_mlp is None else self.post_mlp
+from ._block_parts import BlockModules, BlockWeights, HeadColumns, Norm, QueryKeyWeights, wide, zeros_if_none
 
 
 @runtime_checkable
@@ -95,17 +28,8 @@ class Architecture(Protocol):
     def positions(self) -> Float[Tensor, "pos d_model"] | None: ...
     def blocks(self) -> list[BlockModules]: ...
     def weights(self, layer: int) -> BlockWeights: ...
+    def looks(self, layer: int) -> QueryKeyWeights: ...
     def final_norm(self) -> Norm: ...
-
-
-def zeros_if_none(bias: Tensor | None, like: Tensor) -> Tensor:
-    """A bias, or zeros of the given tensor's last axis where the model has none."""
-    return torch.zeros(like.shape[-1], dtype=like.dtype, device=like.device) if bias is None else bias
-
-
-def soft_capped(logits: Float[Tensor, "*any vocab"], cap: float | None) -> Float[Tensor, "*any vocab"]:
-    """The model's logits from what its unembedding gives: monotone, and never beyond the cap where there is one."""
-    return logits if cap is None else (logits / cap).tanh() * cap
 
 
 def _layer_norm(module: Any) -> Norm:
@@ -136,7 +60,12 @@ class Gpt2(_Plain):
         return self.body.wpe.weight
 
     def blocks(self) -> list[BlockModules]:
-        return [BlockModules(b, b.ln_2, b.attn, b.attn.c_proj, b.mlp, b.mlp.c_proj) for b in self.body.h]
+        return [self._modules(block) for block in self.body.h]
+
+    def _modules(self, b: Any) -> BlockModules:
+        joint, d_model = b.attn.c_attn, b.attn.c_attn.weight.shape[0]  # columns are queries, keys, values
+        q, k, v = (HeadColumns(joint, part * d_model, d_model // self.n_heads) for part in range(3))
+        return BlockModules(b, b.ln_2, b.attn, b.attn.c_proj, b.mlp, b.mlp.c_proj, query=q, key=k, value=v)
 
     def weights(self, layer: int) -> BlockWeights:
         block = self.body.h[layer]
@@ -153,12 +82,21 @@ class Gpt2(_Plain):
             b_down=block.mlp.c_proj.bias,
         )
 
+    def looks(self, layer: int) -> QueryKeyWeights:
+        attention = self.body.h[layer].attn
+        joint, n_heads = attention.c_attn, self.n_heads
+        W = rearrange(joint.weight, "model (three head dim) -> three head model dim", three=3, head=n_heads)
+        b = rearrange(joint.bias, "(three head dim) -> three head dim", three=3, head=n_heads)
+        return QueryKeyWeights(W[0], b[0], W[1], b[1], attention.scaling)
+
     def final_norm(self) -> Norm:
         return _layer_norm(self.body.ln_f)
 
 
 class LlamaLike(_Plain):
     """Llama, Mistral, Qwen2, Qwen3: RMSNorm, rotary positions, grouped-query attention, gated MLP."""
+
+    attention_softcap: float | None = None
 
     def __init__(self, model: Any) -> None:
         self.body, config = model.model, model.config
@@ -174,26 +112,44 @@ class LlamaLike(_Plain):
         return None
 
     def blocks(self) -> list[BlockModules]:
-        return [
-            BlockModules(b, b.post_attention_layernorm, b.self_attn, b.self_attn.o_proj, b.mlp, b.mlp.down_proj)
-            for b in self.body.layers
-        ]
+        return [self._modules(block) for block in self.body.layers]
+
+    def _modules(self, b: Any) -> BlockModules:
+        a, norm2, d_head = b.self_attn, b.post_attention_layernorm, b.self_attn.head_dim
+        q, k, v = (HeadColumns(linear, 0, d_head) for linear in (a.q_proj, a.k_proj, a.v_proj))
+        return BlockModules(b, norm2, a, a.o_proj, b.mlp, b.mlp.down_proj, query=q, key=k, value=v)
 
     def weights(self, layer: int) -> BlockWeights:
         block = self.body.layers[layer]
         attention, down = block.self_attn, block.mlp.down_proj
-        values = rearrange(attention.v_proj.weight, "(group dim) model -> group model dim", group=self.n_kv)
-        v_bias = zeros_if_none(attention.v_proj.bias, attention.v_proj.weight.T)
-        shared_by = self.n_heads // self.n_kv
+        W_V, b_V = self._by_head(attention.v_proj, self.n_kv)
         return BlockWeights(
             norm1=self.norm(block.input_layernorm),
             norm2=self.norm(block.post_attention_layernorm),
-            W_V=repeat(values, "group model dim -> (group shared) model dim", shared=shared_by),
-            b_V=repeat(v_bias, "(group dim) -> (group shared) dim", group=self.n_kv, shared=shared_by),
+            W_V=W_V,
+            b_V=b_V,
             W_O=rearrange(attention.o_proj.weight, "model (head dim) -> head dim model", head=self.n_heads),
             b_O=zeros_if_none(attention.o_proj.bias, attention.o_proj.weight.T),
             W_down=down.weight.T,
             b_down=zeros_if_none(down.bias, down.weight.T),
+        )
+
+    def looks(self, layer: int) -> QueryKeyWeights:
+        attention = self.body.layers[layer].self_attn
+        W_Q, b_Q = self._by_head(attention.q_proj, self.n_heads)
+        W_K, b_K = self._by_head(attention.k_proj, self.n_kv)
+        behind = (getattr(attention, name, None) for name in ("q_norm", "k_norm"))
+        norms = (None if norm is None else self.norm(norm) for norm in behind)
+        return QueryKeyWeights(W_Q, b_Q, W_K, b_K, attention.scaling, *norms, softcap=self.attention_softcap)
+
+    def _by_head(self, linear: Any, groups: int) -> tuple[Tensor, Tensor]:
+        """Weights and biases of every head; heads that share theirs have a copy each."""
+        W = rearrange(linear.weight, "(group dim) model -> group model dim", group=groups)
+        b = rearrange(zeros_if_none(linear.bias, linear.weight.T), "(group dim) -> group dim", group=groups)
+        shared = self.n_heads // groups
+        return (
+            repeat(W, "group model dim -> (group shared) model dim", shared=shared),
+            repeat(b, "group dim -> (group shared) dim", shared=shared),
         )
 
     def final_norm(self) -> Norm:
@@ -216,6 +172,8 @@ class Gemma(LlamaLike):
         table = self.body.embed_tokens
         self.embedding_scale = table.embed_scale.to(table.weight.dtype).item()  # rounded as the model rounds it
         self.logit_softcap = model.config.final_logit_softcapping
+        if model.config.model_type == "gemma2":  # Gemma 3 carries the name of the cap and does not use it
+            self.attention_softcap = model.config.attn_logit_softcapping
 
     def blocks(self) -> list[BlockModules]:
         return [
@@ -239,7 +197,7 @@ class Gemma(LlamaLike):
 
     def norm(self, module: Any) -> Norm:
         # The model adds in single precision; in half, the sum would lose most of the stored weight's digits.
-        return Norm(1 + _wide(module.weight), None, module.eps, centred=False)
+        return Norm(1 + wide(module.weight), None, module.eps, centred=False)
 
 
 class GptNeox(_Plain):
@@ -259,26 +217,40 @@ class GptNeox(_Plain):
         return None
 
     def blocks(self) -> list[BlockModules]:
-        return [
-            BlockModules(b, b.post_attention_layernorm, b.attention, b.attention.dense, b.mlp, b.mlp.dense_4h_to_h)
-            for b in self.body.layers
-        ]
+        return [self._modules(block) for block in self.body.layers]
+
+    def _modules(self, b: Any) -> BlockModules:
+        a, norm2, d_head = b.attention, b.post_attention_layernorm, b.attention.head_size
+        # Columns are grouped by head first, then query, key, value.
+        q, k, v = (HeadColumns(a.query_key_value, part * d_head, 3 * d_head) for part in range(3))
+        return BlockModules(b, norm2, a, a.dense, b.mlp, b.mlp.dense_4h_to_h, query=q, key=k, value=v)
 
     def weights(self, layer: int) -> BlockWeights:
         block = self.body.layers[layer]
-        joint, dense, down = block.attention.query_key_value, block.attention.dense, block.mlp.dense_4h_to_h
-        # Rows are grouped by head first, then query, key, value.
-        values = rearrange(joint.weight, "(head three dim) model -> three head model dim", head=self.n_heads, three=3)
-        joint_bias = zeros_if_none(joint.bias, joint.weight.T)
+        dense, down = block.attention.dense, block.mlp.dense_4h_to_h
+        W, b = self._by_head(block.attention.query_key_value)
         return BlockWeights(
             norm1=_layer_norm(block.input_layernorm),
             norm2=_layer_norm(block.post_attention_layernorm),
-            W_V=values[2],
-            b_V=rearrange(joint_bias, "(head three dim) -> three head dim", head=self.n_heads, three=3)[2],
+            W_V=W[2],
+            b_V=b[2],
             W_O=rearrange(dense.weight, "model (head dim) -> head dim model", head=self.n_heads),
             b_O=zeros_if_none(dense.bias, dense.weight.T),
             W_down=down.weight.T,
             b_down=zeros_if_none(down.bias, down.weight.T),
+        )
+
+    def looks(self, layer: int) -> QueryKeyWeights:
+        attention = self.body.layers[layer].attention
+        W, b = self._by_head(attention.query_key_value)
+        return QueryKeyWeights(W[0], b[0], W[1], b[1], attention.scaling)
+
+    def _by_head(self, joint: Any) -> tuple[Tensor, Tensor]:
+        """Weights and biases of queries, keys and values; rows are grouped by head first."""
+        bias = zeros_if_none(joint.bias, joint.weight.T)
+        return (
+            rearrange(joint.weight, "(head three dim) model -> three head model dim", head=self.n_heads, three=3),
+            rearrange(bias, "(head three dim) -> three head dim", head=self.n_heads, three=3),
         )
 
     def final_norm(self) -> Norm:

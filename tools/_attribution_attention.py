@@ -11,8 +11,8 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
-from ._architectures import BlockWeights
 from ._attribution_norm import FrozenNorm, working_type
+from ._block_parts import BlockWeights
 
 
 @dataclass(frozen=True)

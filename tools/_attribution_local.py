@@ -18,10 +18,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ._architectures import BlockWeights
 from ._attribution_attention import FrozenAttention
 from ._attribution_norm import FrozenNorm, working_type
 from ._base import ToolError
+from ._block_parts import BlockWeights
 from ._dictionary import NEURONS, Dictionary, FeatureLayer, Transcoder
 from ._stand_ins import standing_in
 from ._subject import Subject

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ._architectures import Norm
+from ._block_parts import Norm
 
 
 def working_type(like: Tensor) -> Callable[[Tensor], Tensor]:

@@ -16,13 +16,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from einops import einsum, rearrange, repeat
+from einops import einsum
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from ._architectures import Norm, soft_capped, zeros_if_none
 from ._attribution_norm import working_type
 from ._base import ToolError
+from ._block_parts import Norm, soft_capped
 from ._proof import TOLERANCE
 from ._reader import Tokens
 from ._subject import Run, Subject
@@ -151,8 +151,9 @@ def _caught(subject: Subject) -> Iterator[dict[int, dict[str, Any]]]:
 
 
 def _query_key(subject: Subject, layer: int, handed: dict[str, Any]) -> QueryKey:
-    attention: Any = subject.architecture.blocks()[layer].attention
-    query, key = _projections(subject, attention)
+    weights = subject.architecture.looks(layer)
+    query = _projection(weights.W_Q, weights.b_Q, weights.query_norm)
+    key = _projection(weights.W_K, weights.b_K, weights.key_norm)
     wide = working_type(query.W)
     mask, turns = handed["attention_mask"], handed.get("position_embeddings")
     assert mask is not None, f"{subject.name} was not run with eager attention: layer {layer} got no mask"
@@ -163,51 +164,13 @@ def _query_key(subject: Subject, layer: int, handed: dict[str, Any]) -> QueryKey
         key=key,
         rotation=Rotation(wide(cos), wide(sin)),
         mask=wide(mask[0, 0]),
-        scaling=attention.scaling,
-        # Gemma 3 carries the name of the cap and does not use it.
-        softcap=attention.attn_logit_softcapping if subject.model.config.model_type == "gemma2" else None,
+        scaling=weights.scaling,
+        softcap=weights.softcap,
     )
 
 
-def _projections(subject: Subject, attention: Any) -> tuple[Projection, Projection]:
-    """Queries and keys, in the type that links are computed in."""
-    family, n_heads = subject.model.config.model_type, subject.shape.n_heads
-    if family == "gpt2":  # columns are queries, keys, values
-        W = rearrange(attention.c_attn.weight, "model (three head dim) -> three head model dim", three=3, head=n_heads)
-        b = rearrange(attention.c_attn.bias, "(three head dim) -> three head dim", three=3, head=n_heads)
-        return _projection(W[0], b[0]), _projection(W[1], b[1])
-    if family == "gpt_neox":  # rows are grouped by head first, then query, key, value
-        joint = attention.query_key_value
-        bias = zeros_if_none(joint.bias, joint.weight.T)
-        W = rearrange(joint.weight, "(head three dim) model -> three head model dim", three=3, head=n_heads)
-        b = rearrange(bias, "(head three dim) -> three head dim", three=3, head=n_heads)
-        return _projection(W[0], b[0]), _projection(W[1], b[1])
-    if not (hasattr(attention, "q_proj") and hasattr(attention, "k_proj")):
-        raise ToolError(
-            f"How models of type `{family}` make queries and keys is not known here.",
-            mend="Use a model of another family.",
-        )
-    made = []
-    for linear, name, groups in (
-        (attention.q_proj, "q_norm", n_heads),
-        (attention.k_proj, "k_norm", subject.shape.n_kv_heads),
-    ):
-        bias, shared = zeros_if_none(linear.bias, linear.weight.T), n_heads // groups
-        W = rearrange(linear.weight, "(group dim) model -> group model dim", group=groups)
-        behind: Any = getattr(attention, name, None)
-        norm = None if behind is None else subject.architecture.norm(behind)  # pyright: ignore[reportAttributeAccessIssue]
-        made.append(
-            _projection(
-                repeat(W, "group model dim -> (group shared) model dim", shared=shared),
-                repeat(bias, "(group dim) -> (group shared) dim", group=groups, shared=shared),
-                norm,
-            )
-        )
-    return made[0], made[1]
-
-
 def _projection(
-    W: Float[Tensor, "head d_model d_head"], bias: Float[Tensor, "head d_head"], norm: Norm | None = None
+    W: Float[Tensor, "head d_model d_head"], bias: Float[Tensor, "head d_head"], norm: Norm | None
 ) -> Projection:
     wide = working_type(W)
     return Projection(wide(W), wide(bias), norm)

@@ -17,8 +17,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ._architectures import Norm
 from ._base import ToolError
+from ._block_parts import Norm
 from ._dictionary import Activation, LayerStats, Transcoder
 from ._dictionary_hooks import Bend, Hook
 from ._dictionary_tensors import require_room

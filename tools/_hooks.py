@@ -7,7 +7,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ._architectures import Architecture, BlockModules
+from ._architectures import Architecture
+from ._block_parts import BlockModules, HeadColumns
 from ._sites import Site
 
 Edit = Callable[[Tensor], Tensor]
@@ -23,6 +24,10 @@ class _Taps:
 
     def touches(self, site: Site) -> bool:
         return site in self.reads or site in self.edits
+
+    def of_heads(self, kind: str, layer: int) -> list[Site]:
+        """Sites of single heads in one layer."""
+        return sorted((s for s in self.reads | set(self.edits) if (s.kind, s.layer) == (kind, layer)), key=str)
 
     def at(self, site: Site) -> Edit:
         """What passes at one site."""
@@ -61,9 +66,13 @@ def _hook_block(stack: ExitStack, modules: BlockModules, layer: int, d_head: int
         site = Site(kind, layer)  # pyright: ignore[reportArgumentType]
         if taps.touches(site):
             stack.enter_context(_on_input(module, site, taps))
-    heads = [s for s in (taps.reads | set(taps.edits)) if s.kind == "head" and s.layer == layer]
-    if heads:
-        stack.enter_context(_on_heads(modules.attention_output, sorted(heads, key=str), d_head, taps))
+    makers = {"q": modules.query, "k": modules.key, "v": modules.value}
+    for kind, columns in makers.items():
+        if mine := taps.of_heads(kind, layer):
+            stack.enter_context(_on_output(columns.module, partial(_pass_columns, columns, mine, d_head, taps)))
+    if heads := taps.of_heads("head", layer):
+        joined = HeadColumns(modules.attention_output, 0, d_head)
+        stack.enter_context(_on_heads(joined, heads, d_head, taps))
     if Site("pattern", layer) in taps.reads:
         stack.enter_context(_on_pattern(modules.attention, Site("pattern", layer), taps))
     if any(taps.touches(Site(kind, layer)) for kind in ("attn_out", "resid_mid")):
@@ -99,18 +108,23 @@ def _on_output(module: nn.Module, go_on: Edit) -> Any:
     return _removed_after(module.register_forward_hook(hook))
 
 
-def _on_heads(attention_output: nn.Module, sites: list[Site], d_head: int, taps: _Taps) -> Any:
+def _on_heads(columns: HeadColumns, sites: list[Site], d_head: int, taps: _Taps) -> Any:
     def hook(_: nn.Module, args: tuple[Any, ...]) -> Any:
-        joined = args[0].clone() if any(s in taps.edits for s in sites) else args[0]
-        for site in sites:
-            assert site.head is not None
-            mine = slice(site.head * d_head, (site.head + 1) * d_head)
-            value = taps.pass_through(site, joined[..., mine])
-            if site in taps.edits:
-                joined[..., mine] = value
-        return (joined, *args[1:])
+        return (_pass_columns(columns, sites, d_head, taps, args[0]), *args[1:])
 
-    return _removed_after(attention_output.register_forward_pre_hook(hook))
+    return _removed_after(columns.module.register_forward_pre_hook(hook))
+
+
+def _pass_columns(columns: HeadColumns, sites: list[Site], d_head: int, taps: _Taps, joined: Tensor) -> Tensor:
+    """All heads side by side, as the model shall go on with them."""
+    written = joined.clone() if any(site in taps.edits for site in sites) else joined
+    for site in sites:
+        assert site.head is not None
+        mine = columns.of(site.head, d_head)
+        value = taps.pass_through(site, written[..., mine])
+        if site in taps.edits:
+            written[..., mine] = value
+    return written
 
 
 def _on_pattern(attention: nn.Module, site: Site, taps: _Taps) -> Any:

@@ -11,8 +11,8 @@ from einops import einsum
 from jaxtyping import Float
 from torch import Tensor
 
-from ._architectures import BlockWeights, Norm, soft_capped
 from ._base import ToolError
+from ._block_parts import BlockWeights, Norm, soft_capped
 from ._reader import Tokens
 
 if TYPE_CHECKING:
@@ -42,7 +42,8 @@ def prove(subject: "Subject") -> None:
     ids = torch.randint(shape.n_vocab, (PROOF_PROMPTS, n_tokens), generator=generator).to(subject.device)
     kinds = ["resid_pre", "attn_out", "mlp_in", "mlp_act", "mlp_out", "resid_post", "pattern"]
     names = ["embed"] + [f"{kind}.{layer}" for layer in range(shape.n_layers) for kind in kinds]
-    names += [f"head.{layer}.{head}" for layer in range(shape.n_layers) for head in range(shape.n_heads)]
+    n_heads = {"q": shape.n_heads, "k": shape.n_kv_heads, "v": shape.n_kv_heads, "head": shape.n_heads}
+    names += [f"{k}.{layer}.{head}" for k, n in n_heads.items() for layer in range(shape.n_layers) for head in range(n)]
     run = subject.run(Tokens(ids, (n_tokens,) * PROOF_PROMPTS), read=names)
     read, dtype = run.sites, subject.model.dtype
 
@@ -59,6 +60,7 @@ def prove(subject: "Subject") -> None:
 
 def _prove_block(subject: "Subject", layer: int, resid_pre: Tensor, read: dict[str, Tensor]) -> Tensor:
     weights, dtype = subject.weights(layer), subject.model.dtype
+    _prove_head_inputs(subject, layer, weights.norm1(resid_pre), read)
     heads = _attention(weights, resid_pre, read[f"pattern.{layer}"])
     for head in range(subject.shape.n_heads):
         _same(dtype, f"head.{layer}.{head}", heads[:, :, head], read[f"head.{layer}.{head}"])
@@ -72,6 +74,19 @@ def _prove_block(subject: "Subject", layer: int, resid_pre: Tensor, read: dict[s
     resid_post = resid_pre + attn_out + mlp_out
     _same(dtype, f"resid_post.{layer}", resid_post, read[f"resid_post.{layer}"])
     return resid_post
+
+
+def _prove_head_inputs(subject: "Subject", layer: int, normed: Tensor, read: dict[str, Tensor]) -> None:
+    weights, looks, shared = subject.weights(layer), subject.architecture.looks(layer), subject.shared_by
+    made = {
+        "q": (looks.W_Q, looks.b_Q),
+        "k": (looks.W_K[::shared], looks.b_K[::shared]),
+        "v": (weights.W_V[::shared], weights.b_V[::shared]),
+    }
+    for kind, (W, b) in made.items():
+        for head, (W_head, b_head) in enumerate(zip(W, b, strict=True)):
+            name = f"{kind}.{layer}.{head}"
+            _same(subject.model.dtype, name, normed @ W_head + b_head, read[name])
 
 
 def _attention(

@@ -14,10 +14,10 @@ from einops import einsum
 from jaxtyping import Float
 from torch import Tensor
 
-from ._architectures import BlockModules, BlockWeights, Norm, soft_capped
 from ._attribution_norm import FrozenNorm, working_type
 from ._attribution_query_key import QueryKey, Scales, run_with_looks
 from ._base import ToolError
+from ._block_parts import BlockModules, BlockWeights, Norm, soft_capped
 from ._proof import TOLERANCE
 from ._reader import Tokens
 from ._subject import Subject

@@ -5,10 +5,14 @@
 | `embed` | pos, d_model | token embedding, scaled where the family scales it, before positions are added |
 | `resid_pre.L`, `resid_mid.L`, `resid_post.L` | pos, d_model | residual stream before, inside and after block L |
 | `attn_out.L`, `mlp_out.L` | pos, d_model | what attention and MLP of block L add to the stream, behind any norm |
+| `q.L.H` | pos, d_head | query of head H as its matrix gives it: before any norm of queries, and before rotation |
+| `k.L.G`, `v.L.G` | pos, d_head | key before any norm and rotation, and value; G counts heads of keys and values |
 | `head.L.H` | pos, d_head | output of head H before its output matrix |
 | `mlp_in.L` | pos, d_model | input of the MLP, after its norm |
 | `mlp_act.L` | pos, d_mlp | neurons: input of the MLP's last matrix |
 | `pattern.L` | head, pos, pos | attention probabilities; read only |
+
+Where heads share keys and values (grouped queries), G is fewer than H: heads that share one are neighbours.
 
 A head's output times its output matrix is its part of attention's sum. Where a norm stands behind attention (Gemma),
 the sum of all heads goes through it: what a head adds to the stream is its part times the norm's weight over the norm's
@@ -36,9 +40,13 @@ SiteKind = Literal[
     "mlp_in",
     "mlp_act",
     "mlp_out",
+    "q",
+    "k",
+    "v",
     "head",
     "pattern",
 ]
+PER_HEAD = ("head", "q", "k", "v")
 KINDS: tuple[str, ...] = get_args(SiteKind)
 
 _FOREIGN = (
@@ -51,6 +59,7 @@ _FOREIGN = (
     (r"blocks\.(\d+)\.mlp\.hook_post", r"mlp_act.\1"),
     (r"blocks\.(\d+)\.attn\.hook_pattern", r"pattern.\1"),
     (r"blocks\.(\d+)\.attn\.hook_(?:z|result)\.(\d+)", r"head.\1.\2"),
+    (r"blocks\.(\d+)\.attn\.hook_([qkv])\.(\d+)", r"\2.\1.\3"),
 )
 _IN_FRONT_OF_THE_NORM = re.compile(r"blocks\.(\d+)\.hook_mlp_in")
 
@@ -67,7 +76,7 @@ class Site:
         return ".".join(str(part) for part in (self.kind, self.layer, self.head) if part is not None)
 
 
-def parse_site(name: str, n_layers: int, n_heads: int) -> Site:
+def parse_site(name: str, n_layers: int, n_heads: int, n_kv_heads: int) -> Site:
     """The site of that name in a subject of that size.
 
     Raises:
@@ -92,8 +101,10 @@ def parse_site(name: str, n_layers: int, n_heads: int) -> Site:
     layer, head, *_ = (*map(int, numbers), None, None)
     if layer is not None and layer >= n_layers:
         raise ToolError(f"Site `{name}`: layer {layer} is out of range.", mend=f"Layers: 0..{n_layers - 1}.")
-    if head is not None and head >= n_heads:
-        raise ToolError(f"Site `{name}`: head {head} is out of range.", mend=f"Heads: 0..{n_heads - 1}.")
+    n_due = n_kv_heads if kind in ("k", "v") else n_heads
+    if head is not None and head >= n_due:
+        of = " of keys and values" if n_due < n_heads else ""
+        raise ToolError(f"Site `{name}`: head {head} is out of range.", mend=f"Heads{of}: 0..{n_due - 1}.")
     return Site(kind, layer, head)  # pyright: ignore[reportArgumentType]  # `kind in KINDS` was checked
 
 
@@ -104,4 +115,4 @@ def refuse_read_only(sites: Iterable[Site]) -> None:
 
 
 def _spelling(kind: str) -> str:
-    return {"embed": "embed", "head": "head.LAYER.HEAD"}.get(kind, f"{kind}.LAYER")
+    return kind if kind == "embed" else f"{kind}.LAYER.HEAD" if kind in PER_HEAD else f"{kind}.LAYER"

@@ -16,8 +16,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from transformers import AutoModelForCausalLM
 
-from ._architectures import Architecture, BlockWeights, Norm, adapter_for
+from ._architectures import Architecture, adapter_for
 from ._base import SubjectKey, ToolError, canonical
+from ._block_parts import BlockWeights, Norm
 from ._hooks import Edit, hooked
 from ._loading import load_weights, usable_device
 from ._proof import prove
@@ -110,6 +111,11 @@ class Subject:
         )
 
     @property
+    def shared_by(self) -> int:
+        """Query heads that read the same keys and values (count); 1 without grouped queries."""
+        return self.shape.n_heads // self.shape.n_kv_heads
+
+    @property
     def W_E(self) -> Float[Tensor, "vocab d_model"]:
         """Token embedding as the stream gets it: a new matrix at each call where the family scales it."""
         scale, table = self.architecture.embedding_scale, self._embedding_table
@@ -154,7 +160,7 @@ class Subject:
 
     def site(self, name: str) -> Site:
         """The site of that name; a `ToolError` where this subject lacks it."""
-        site = parse_site(name, self.shape.n_layers, self.shape.n_heads)
+        site = parse_site(name, self.shape.n_layers, self.shape.n_heads, self.shape.n_kv_heads)
         if site.kind == "resid_mid" and self.shape.parallel:
             raise ToolError(
                 f"`{site}` does not exist: attention and MLP of this model run in parallel.",

@@ -18,8 +18,8 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
 
-from ._architectures import soft_capped
 from ._base import Frozen, Progress, ToolArgs, ToolError, ToolResult, silent, tool
+from ._block_parts import soft_capped
 from ._positions import token_positions
 from ._subject import Subject
 

@@ -1,6 +1,7 @@
 """Attention explained: parts sum to the link, each part is what its head lets through, pairs make the model's score."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -8,7 +9,7 @@ from conftest import make_subject, random_model, word_tokenizer
 from hand_made import writing_nothing
 from held_hugging_face import HeldModel
 from random_dictionaries import N_FEATURES, all_links, random_dictionary
-from vesalius.tools import Subject, ToolError, _attribution_query_key, get_tool
+from vesalius.tools import Subject, ToolError, get_tool
 from vesalius.tools._attribution_ids import source_names
 from vesalius.tools._attribution_local import LocalModel, local_model
 from vesalius.tools._attribution_looks import look_at
@@ -16,6 +17,7 @@ from vesalius.tools._attribution_nodes import Targets
 from vesalius.tools._attribution_norm import FrozenNorm
 from vesalius.tools._attribution_paths import Written, by_last_head
 from vesalius.tools._attribution_query_key import run_with_looks
+from vesalius.tools._block_parts import QueryKeyWeights
 from vesalius.tools._dictionary import Dictionary, Transcoder
 from vesalius.tools._dictionary_file import save_dictionary
 from vesalius.tools.explain_attention import BIAS, ExplainAttentionArgs, explain_attention
@@ -139,8 +141,13 @@ def test_a_sources_side_is_what_adding_it_does_to_the_query_and_to_the_key(subje
 
 def test_a_model_whose_pattern_its_parts_do_not_rebuild_is_refused(monkeypatch):
     subject = make_subject("gemma2")
-    real = _attribution_query_key._projections
-    monkeypatch.setattr(_attribution_query_key, "_projections", lambda *args: real(*args)[::-1])
+    real = subject.architecture.looks
+
+    def swapped(layer: int) -> QueryKeyWeights:
+        weights = real(layer)
+        return replace(weights, W_Q=weights.W_K, W_K=weights.W_Q)
+
+    monkeypatch.setattr(subject.architecture, "looks", swapped)
     with pytest.raises(ToolError, match=r"layer 0 look is not explained .* use a plain checkpoint"):
         explained(subject, head="1.2")
 

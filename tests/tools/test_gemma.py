@@ -9,7 +9,8 @@ from conftest import CONFIGS, make_subject, random_model, word_tokenizer
 from einops import einsum
 from torch import nn
 from vesalius.tools import Subject, ToolError, load_subject
-from vesalius.tools._architectures import Gemma, Norm
+from vesalius.tools._architectures import Gemma
+from vesalius.tools._block_parts import Norm
 
 GEMMAS = ("gemma2", "gemma3_text")
 PROMPTS = ["w1 w2 w3 w4 w5", "w6 w7", "w8 w9 w1"]
@@ -134,7 +135,7 @@ def weights_with(**wrong):
 @pytest.mark.parametrize(
     ("attribute", "wrong", "part"),
     [
-        ("norm", lambda self, module: Norm(module.weight, None, module.eps, centred=False), r"head\.0\.0"),
+        ("norm", lambda self, module: Norm(module.weight, None, module.eps, centred=False), r"q\.0\.0"),
         ("final_norm", lambda self: Norm(self.body.norm.weight, None, self.body.norm.eps, centred=False), "logits"),
         ("weights", weights_with(post_attention=lambda *_: None), r"attn_out\.0"),
         ("weights", weights_with(post_mlp=lambda *_: None), r"mlp_out\.0"),

@@ -17,7 +17,8 @@ KINDS = ("resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_in", "mlp_act"
 def every_site(subject: Subject) -> list[str]:
     kinds = [k for k in KINDS if not (k == "resid_mid" and subject.shape.parallel)]
     names = [f"{kind}.{layer}" for kind in kinds for layer in range(subject.shape.n_layers)]
-    return ["embed", "head.0.0", "head.2.3", *names]
+    last = subject.shape.n_kv_heads - 1
+    return ["embed", "head.0.0", "head.2.3", "q.1.3", f"k.1.{last}", f"v.2.{last}", *names]
 
 
 def test_writing_back_what_was_read_changes_no_bit(subject):
@@ -66,6 +67,26 @@ def test_one_heads_write_leaves_the_others_alone():
     assert [torch.equal(plain[n], edited[n]) for n in names] == [True, True, False, True]
 
 
+def test_keys_and_values_that_heads_share_are_counted_by_themselves():
+    subject = make_subject("llama")
+    with pytest.raises(ToolError, match=r"Heads of keys and values: 0\.\.1"):
+        subject.site("k.0.2")
+    tokens = subject.tokenise(PROMPTS)
+    heads = [f"head.1.{h}" for h in range(4)]
+    plain = subject.run(tokens, read=heads).sites
+    edited = subject.run(tokens, read=heads, write={"v.1.1": torch.zeros_like}).sites
+    assert [torch.equal(plain[h], edited[h]) for h in heads] == [True, True, False, False]
+    assert not edited["head.1.2"].any()
+
+
+def test_a_query_is_read_before_it_is_rotated(subject):
+    tokens = subject.tokenise(PROMPTS[:1])
+    run = subject.run(tokens, read=["resid_pre.1", "q.1.2"])
+    looks = subject.architecture.looks(1)
+    due = subject.weights(1).norm1(run.sites["resid_pre.1"]) @ looks.W_Q[2] + looks.b_Q[2]
+    assert torch.allclose(run.sites["q.1.2"], due, atol=1e-5)
+
+
 def test_padding_does_not_change_a_prompts_logits(subject):
     alone = subject.run(subject.tokenise([PROMPTS[1]])).last_logits[0]
     padded = subject.run(subject.tokenise(PROMPTS)).last_logits[1]
@@ -89,7 +110,7 @@ def test_a_model_whose_parts_do_not_rebuild_it_is_refused_with_the_part(monkeypa
         return type(weights)(**{**vars(weights), "W_V": weights.W_V.flip(0)})
 
     monkeypatch.setattr(LlamaLike, "weights", wrong_heads)
-    with pytest.raises(ToolError, match=r"`head\.0\.0` rebuilt from its parts differs"):
+    with pytest.raises(ToolError, match=r"`v\.0\.0` rebuilt from its parts differs"):
         Subject(random_model("llama"), word_tokenizer(), "wrong", None, None)
 
 
@@ -132,7 +153,9 @@ def test_the_fingerprint_does_not_depend_on_what_was_asked_before():
 def test_names_of_other_libraries_are_understood():
     subject = make_subject("gpt2")
     given = ["blocks.1.hook_resid_post", "m2", "a1.h3", "input", "blocks.0.mlp.hook_post", "blocks.2.attn.hook_z.1"]
-    canonical = ["resid_post.1", "mlp_out.2", "head.1.3", "embed", "mlp_act.0", "head.2.1"]
+    given += ["blocks.1.attn.hook_q.2", "blocks.0.attn.hook_k.3"]
+    canonical = ["q.1.2", "k.0.3"]
+    canonical[:0] = ["resid_post.1", "mlp_out.2", "head.1.3", "embed", "mlp_act.0", "head.2.1"]
     assert [str(subject.site(name)) for name in given] == canonical
     assert str(subject.site("blocks.1.mlp.hook_in")) == "mlp_in.1"
 
@@ -143,6 +166,8 @@ def test_names_of_other_libraries_are_understood():
         ("resid_post.3", r"Layers: 0\.\.2"),
         ("head.1.4", r"Heads: 0\.\.3"),
         ("head.1", r"head\.LAYER\.HEAD"),
+        ("q.1.4", r"Heads: 0\.\.3"),
+        ("v.1", r"v\.LAYER\.HEAD"),
         ("wings.1", "Sites: embed"),
         ("blocks.1.hook_mlp_in", r"`mlp_in\.1` for what the norm makes of it, or `resid_mid\.1`"),
     ],
