@@ -7,7 +7,7 @@ at the last token is the answer, and elsewhere nothing reads it.
 
 from typing import TYPE_CHECKING, Any
 
-from ..tools import differing_positions, parse_site, token_positions
+from ..tools import differing_positions, token_positions
 
 if TYPE_CHECKING:
     from ..tools import Subject
@@ -25,7 +25,7 @@ def by_construction(subject: "Subject", args: dict[str, Any]) -> str:
         ToolError: the subject has no such site, or cannot read a prompt.
     """
     (name,), (position,) = args["sites"], args["positions"]
-    site = parse_site(name, subject.shape.n_layers, subject.shape.n_heads)
+    site = subject.site(name)
     if site.kind == "resid_post" and site.layer == subject.shape.n_layers - 1:
         return f"`{site}` is the answer itself at the last token, and read by nothing elsewhere"
     if args["value"] != "source":

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from ..memory import all_due
 from ..tools import Frozen
 
 Kind = Literal["mediation", "variable", "absence"]
@@ -78,14 +79,13 @@ class Prediction(Frozen):
 
 
 def predicts_all_due(predictions: Iterable[Prediction]) -> bool:
-    """Whether predictions about one supernode are all that its name owes.
+    """Whether predictions about one supernode are all that its name owes, by the rule that its cards are read by."""
+    return all_due((takes_out(one), one.direction == "positive") for one in predictions)
 
-    Of a group that is exchanged an effect; of one that is taken out also that nothing else needs it.
-    """
-    known = tuple(predictions)
-    taken_out = any(arm.args.get("mode") == "ablate" for prediction in known for arm in prediction.arms)
-    due = {"positive", "none"} if taken_out else {"positive"}
-    return {prediction.direction for prediction in known} == due
+
+def takes_out(prediction: Prediction) -> bool:
+    """Whether a group of features is taken out to test a prediction, and not exchanged for another."""
+    return any(arm.args.get("mode") == "ablate" for arm in prediction.arms)
 
 
 class Sample(Frozen):

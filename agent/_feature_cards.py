@@ -11,6 +11,7 @@ from typing import Any, get_args
 
 from ..memory import CardClaim, CardScore, FeatureCard, Tier
 from ..tools import Measurement, SubjectKey
+from ._evidence import takes_out
 from ._samples import arm_key, arms_of
 from .planners.interface import JudgedClaim, Proposal
 
@@ -143,6 +144,7 @@ def _claim(proposal: Proposal, claim: JudgedClaim | None) -> CardClaim:
         verdict=claim.judgement.verdict if claim else "untested",
         tier=claim.judgement.tier if claim else "observed",
         predicts="effect" if proposal.prediction.direction == "positive" else "no effect",
+        done="taken out" if takes_out(proposal.prediction) else "exchanged",
         statement=proposal.hypothesis.statement,
     )
 

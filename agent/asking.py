@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ..memory import Memory
     from ..tools import Subject
     from .desk import Desk
+    from .planners.llm_writing import ProbeWriter
 
 MemoryOpener = Callable[[], "Memory"]
 
@@ -42,9 +43,18 @@ class Where:
 
 
 def start_run(
-    where: Where, subject: "Subject", question: str, seed: int, device: str, pairs: tuple[ContrastPair, ...] = ()
+    where: Where,
+    subject: "Subject",
+    question: str,
+    seed: int,
+    device: str,
+    pairs: tuple[ContrastPair, ...] = (),
+    probes_by: str = "",
 ) -> RunFolder:
     """A new run's folder, once it is known that the question can be read and put to the model.
+
+    Args:
+        probes_by: Language model that is to write the probes; empty to have them made without one.
 
     Raises:
         CannotRead: the question has no form that the planner reads.
@@ -64,6 +74,7 @@ def start_run(
         device=device,
         seed=seed,
         pairs=tuple(pair.model_dump(mode="json") for pair in pairs),
+        probes_by=probes_by,
         created=datetime.now().astimezone().isoformat(timespec="milliseconds"),
     )
     return RunFolder.create(where.home, info)
@@ -92,8 +103,13 @@ def _refuse_unknown_feature(subject: "Subject", feature: str) -> None:
 
 
 @contextmanager
-def desk_for(where: Where, subject: "Subject", folder: RunFolder) -> "Iterator[Desk]":
+def desk_for(
+    where: Where, subject: "Subject", folder: RunFolder, writer: "ProbeWriter | None" = None
+) -> "Iterator[Desk]":
     """The desk of a run, new or taken up again; its ledger is locked while it is open.
+
+    Args:
+        writer: Language model to ask for probes; a run that has all of its own needs none.
 
     Raises:
         LedgerError: another process works on this run, its ledger was tampered with, or the model has changed.
@@ -111,7 +127,8 @@ def desk_for(where: Where, subject: "Subject", folder: RunFolder) -> "Iterator[D
                 mend="Restore them, or ask the question again: what was measured holds for the old weights alone.",
             )
         pairs = tuple(ContrastPair.model_validate(pair) for pair in info.pairs)
-        yield Desk(subject, ProtocolPlanner(info.seed), folder, ledger, where.opener(), info.seed, pairs)
+        planner = ProtocolPlanner(info.seed, info.probes_by)
+        yield Desk(subject, planner, folder, ledger, where.opener(), info.seed, pairs, writer)
 
 
 def ask(desk: "Desk", see: Callable[[dict[str, Any]], None]) -> None:

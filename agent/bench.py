@@ -73,6 +73,22 @@ def request_id(tool: str, args: dict[str, Any], subject: SubjectKey) -> str:
     return measurement_id(tool, get_tool(tool).parse(args).model_dump(mode="json"), subject)
 
 
+MOST_WORDS = 3000
+NO_WORD = "qzxvwk"
+
+
+def closed_vocabulary(subject: "Subject") -> tuple[str, ...]:
+    """Every word that the subject can read, where these are all it can read and few; else none."""
+    try:
+        subject.tokenise([NO_WORD])
+        return ()
+    except ToolError:
+        special = subject.reader.special_ids
+        ids = [i for i in range(min(len(subject.tokenizer), subject.shape.n_vocab)) if i not in special]
+    words = (text.strip() for text in subject.reader.token_strings(ids) if text.strip())
+    return tuple(sorted(dict.fromkeys(words))) if len(ids) <= MOST_WORDS else ()
+
+
 def trained_dictionary(subject: "Subject") -> "Dictionary | None":
     """The dictionary that came with the subject; none where there is none or it was trained on other weights."""
     try:

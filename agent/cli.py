@@ -65,6 +65,13 @@ def ask(
     pairs: Annotated[Path | None, typer.Option(help="Contrast pairs for a `where` question: JSON or CSV.")] = None,
     resume: Annotated[str, typer.Option(help="Go on with a stopped run: its name, folder, or `last`.")] = "",
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of everything random.")] = None,
+    probes: Annotated[
+        str | None,
+        typer.Option(
+            help="Who writes the probes that features are named by: protocol (no language model), or llm: the one of "
+            "VESALIUS_PLANNER_URL, _MODEL and _KEY. Default: VESALIUS_PROBES, else protocol."
+        ),
+    ] = None,
     home: Home = None,
     device: Device = None,
     no_memory: Annotated[bool, typer.Option("--no-memory", help="Neither read nor write the memory.")] = False,
@@ -76,7 +83,7 @@ def ask(
         from .commands.asking import ask_command
         from .settings import read_settings
 
-        settings = read_settings(model=model, home=home, device=device, seed=seed)
+        settings = read_settings(model=model, home=home, device=device, seed=seed, probes=probes)
         report = ask_command(settings, question, pairs, resume, not no_memory, download, as_json)
     if report.premise.holds is False:
         raise typer.Exit(EXIT_PREMISE)
@@ -96,6 +103,41 @@ def verify(
 
         status = verify_command(read_settings(home=home), run, download, as_json)
     raise typer.Exit(status)
+
+
+@app.command("score-names")
+def score_names(
+    run: Annotated[str, typer.Argument(help="Name or folder of a run, or `last`.")] = "last",
+    by: Annotated[
+        str | None,
+        typer.Option(
+            help="llm: the language model of VESALIUS_PLANNER_URL, _MODEL and _KEY; simulator: no language model. "
+            "Default: llm where VESALIUS_PLANNER_URL is set."
+        ),
+    ] = None,
+    per_kind: Annotated[
+        int | None,
+        typer.Option(min=1, help="Contexts of either sort for each score (count); default: 20, for llm 5."),
+    ] = None,
+    permutations: Annotated[
+        int | None, typer.Option(min=1, help="Permutations of the names, the control; default: 100, for llm 2.")
+    ] = None,
+    most: Annotated[int, typer.Option(min=1, help="Most requests to a language model (count).")] = 3000,
+    home: Home = None,
+    device: Device = None,
+    no_memory: Annotated[bool, typer.Option("--no-memory", help="Do not write the cards into the memory.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Score a run's names of features: do they tell where the features fire, on texts they were not made from?
+
+    A language model's answers are kept as they come; the same command goes on after a stop.
+    """
+    with reported(as_json):
+        from .commands.name_scoring import score_command
+        from .settings import read_settings
+
+        settings = read_settings(home=home, device=device)
+        score_command(settings, run, by, per_kind, permutations, most, not no_memory, as_json)
 
 
 @app.command()

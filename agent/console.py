@@ -111,6 +111,16 @@ class Watcher:
             self._line("hint", Text(text, style="default").append(f"  run {found[0]}{more}", style="dim"))
         self.console.print()
 
+    def _on_asking(self, event: dict[str, Any]) -> None:
+        said = Text(event["model"], style="bold").append(f"  for probes of {event['prompt']!r}", "default")
+        self._line("ask", said)
+
+    def _on_written(self, event: dict[str, Any]) -> None:
+        if event["problem"]:
+            self._line("", Text(f"→ no probes: {event['problem']}", style="yellow"))
+        else:
+            self._line("", Text(f"→ probes written: {event['n']}, by {event['model']}", style="default"))
+
     def _on_notice(self, event: dict[str, Any]) -> None:
         hang(self.console, Text("note: " + event["text"], style="yellow"), 2, 2 + TEXT)
 

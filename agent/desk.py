@@ -6,28 +6,32 @@ from typing import TYPE_CHECKING, Any
 
 from ..memory import RememberError
 from ..tools import Frozen, ToolError
-from .bench import Bench, trained_dictionary
+from .bench import Bench, closed_vocabulary, trained_dictionary
 from .docket import Docket
 from .headlines import headline
 from .ledger import Ledger
 from .planners.interface import (
     ContrastPair,
     Experiment,
+    Inquiry,
     Planner,
     Recalled,
     SubjectCard,
     Task,
     View,
 )
+from .planners.llm_written import WrittenProbes
 from .recalling import findings_about
 from .report.build import build_report
 from .report.figures import render_plain
 from .report.render import write_report
 from .runs import RunFolder
+from .sealing import together
 
 if TYPE_CHECKING:
     from ..memory import Memory
     from ..tools import Subject
+    from .planners.llm_writing import ProbeWriter
 
 Event = dict[str, Any]
 Emit = Callable[[Event], None]
@@ -52,6 +56,7 @@ class Desk:
         open_memory: "Callable[[], Memory] | None",
         seed: int,
         pairs: tuple[ContrastPair, ...] = (),
+        writer: "ProbeWriter | None" = None,
     ) -> None:
         self.subject, self.planner, self.folder, self.ledger, self.open_memory = (
             subject,
@@ -60,7 +65,7 @@ class Desk:
             ledger,
             open_memory,
         )
-        self.seed, self.pairs = seed, pairs
+        self.seed, self.pairs, self.writer = seed, pairs, writer
         self.bench = Bench(subject, folder)
         self.docket = Docket(ledger, self.bench, folder)
 
@@ -78,6 +83,7 @@ class Desk:
             dictionary_digest=None if dictionary is None else dictionary.digest,
             tasks=self.subject.tasks,
             n_texts=len(self.subject.texts),
+            words=closed_vocabulary(self.subject),
         )
 
     @cached_property
@@ -122,13 +128,39 @@ class Desk:
             results={key: self.folder.measurement(found) for key, found in state.get("done", [])},
             failed=dict(state.get("failed", [])),
             recalled=self.recalled,
+            written=self.written,
         )
 
-    def next_exploration(self, state: Mapping[str, Any]) -> Experiment | None:
-        """What the planner wants next: an exploration, whatever else it calls it."""
+    @property
+    def written(self) -> dict[str, WrittenProbes]:
+        """What a language model wrote for this run, by the key of the inquiry."""
+        notes = [entry.body for entry in self.ledger.entries("note") if "written" in entry.body]
+        return {body["inquiry"]["key"]: WrittenProbes.model_validate(body["written"]) for body in notes}
+
+    def inquire(self, inquiry: Inquiry, emit: Emit) -> None:
+        """Ask the language model once: what it wrote is in the ledger, so a resumed run reads what the first one read.
+
+        Raises:
+            EndpointError: it does not answer; nothing is written down, and the run can be taken up again.
+            ToolError: no language model is there to be asked.
+        """
+        if self.writer is None:
+            raise ToolError(
+                f"Probes for {inquiry.prompt!r} are still to be written, and there is no language model to ask.",
+                mend="Go on with the run by `vesalius ask --resume`, which reads the settings of one.",
+            )
+        emit({"event": "asking", "model": self.writer.model, "prompt": inquiry.prompt})
+        written = self.writer.write(inquiry)
+        about = inquiry.model_dump(mode="json", exclude={"words"})
+        body = {"inquiry": about, "written": written.model_dump(mode="json")}
+        self.ledger.append(f"written:{inquiry.key}", "note", body)
+        emit({"event": "written", "model": written.model, "n": len(written.probes), "problem": written.problem})
+
+    def next_exploration(self, state: Mapping[str, Any]) -> Experiment | Inquiry | None:
+        """What the planner wants next: an exploration, whatever else it calls it, or something to be written."""
         wanted = self.planner.next_experiment(self.view(state))
-        if wanted is None:
-            return None
+        if wanted is None or isinstance(wanted, Inquiry):
+            return wanted
         return wanted.model_copy(update={"phase": "explore", "prediction": ""})
 
     def run(self, experiment: Experiment, emit: Emit) -> Outcome:
@@ -172,15 +204,20 @@ class Desk:
         """Write the planner's predictions into the ledger, those that can test something; returns what is due now."""
         view = self.view(state)
         waiting: list[str] = []
-        for number, proposed in enumerate(self.planner.propose(view), start=1):
+        number = 0
+        for proposals in together(self.planner.propose(view)):
             try:
-                waiting += self.docket.seal(proposed, view)
+                waiting += self.docket.seal(proposals, view)
             except ToolError as error:
-                self.docket.refuse(number, proposed, str(error))
-                emit({"event": "notice", "text": f"Refused: {proposed.hypothesis.statement} {error}"})
+                for proposed in proposals:
+                    number += 1
+                    self.docket.refuse(number, proposed, str(error))
+                    emit({"event": "notice", "text": f"Refused: {proposed.hypothesis.statement} {error}"})
                 continue
-            told = {"prediction": proposed.prediction.id, "statement": proposed.hypothesis.statement}
-            emit({"event": "sealed", **told})
+            number += len(proposals)
+            for proposed in proposals:
+                told = {"prediction": proposed.prediction.id, "statement": proposed.hypothesis.statement}
+                emit({"event": "sealed", **told})
         return waiting + [experiment.key for experiment in self._closing(view)]
 
     def _closing(self, view: View) -> list[Experiment]:

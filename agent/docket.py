@@ -3,7 +3,7 @@
 All of it is read from the ledger, so a resumed run, and a report that is built again, see what the first run saw.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from ..tools import Measurement, ToolError
 from ._evidence import Arm, Judgement, Prediction
@@ -12,7 +12,7 @@ from .bench import Bench
 from .ledger import Ledger
 from .planners.interface import Experiment, JudgedClaim, Proposal, View
 from .runs import RunFolder
-from .sealing import sealable
+from .sealing import for_all, sealable_together
 
 TWIN_SEED = 1  # of the re-initialised model that controls are measured on
 
@@ -23,27 +23,42 @@ class Docket:
     def __init__(self, ledger: Ledger, bench: Bench, folder: RunFolder) -> None:
         self.ledger, self.bench, self.folder = ledger, bench, folder
 
-    def seal(self, proposed: Proposal, view: View) -> list[str]:
-        """Write a prediction into the ledger, with its controls; returns the keys of what it takes to test it.
+    def seal(self, proposed: Sequence[Proposal], view: View) -> list[str]:
+        """Write predictions that stand or fall together into the ledger, with their controls: all of them, or none.
+
+        All are checked before the first is written, and what a kill leaves half written is completed when the run goes
+        on; returns the keys of what it takes to test them.
 
         Raises:
-            ToolError: it could test nothing, was tested already, or another prediction has its name.
+            ToolError: one of them could test nothing, was tested already, or has the name of another prediction.
         """
-        proposal = sealable(proposed, tuple(view.results.values()), self.bench.subject)
+        proposals = sealable_together(proposed, tuple(view.results.values()), self.bench.subject)
+        due = [self._due(proposal, proposals) for proposal in proposals]
+        keys = []
+        for proposal, measurements in zip(proposals, due, strict=True):
+            name = proposal.prediction.id
+            body = {"prediction": name, "measurements": measurements, "proposal": proposal.model_dump(mode="json")}
+            self.ledger.append(f"sealed:{name}", "sealed", body)
+            keys += [arm_key(proposal.prediction, arm) for arm in arms_of(proposal.prediction)]
+        return keys
+
+    def _due(self, proposal: Proposal, proposals: Sequence[Proposal]) -> list[str]:
+        """Ids of the measurements that it takes to test one of several predictions.
+
+        Raises:
+            ToolError: one of them ran already, or another prediction has its name.
+        """
         prediction = proposal.prediction
-        if any(other.prediction.id == prediction.id and other != proposal for other in self.sealed):
-            raise ToolError(f"There is a prediction {prediction.id} already.", mend="Give it another name.")
+        others = [other for other in (*self.sealed, *proposals) if other.prediction.id == prediction.id]
+        if any(other != proposal for other in others):
+            error = ToolError(f"There is a prediction {prediction.id} already.", mend="Give it another name.")
+            raise for_all(proposal, proposals, error)
         experiments = [_experiment(prediction, arm) for arm in arms_of(prediction)]
         due = [self.bench.id_of(e.tool, e.args, e.twin_seed) for e in experiments]
         if {entry.body["measurement"] for entry in self.ledger.entries("measurement")} & set(due):
-            raise ToolError(f"What would test {prediction.id} was measured already.", mend="Test it on other prompts.")
-        body = {
-            "prediction": prediction.id,
-            "measurements": due,
-            "proposal": proposal.model_dump(mode="json"),
-        }
-        self.ledger.append(f"sealed:{prediction.id}", "sealed", body)
-        return [e.key for e in experiments]
+            message = f"What would test {prediction.id} was measured already."
+            raise for_all(proposal, proposals, ToolError(message, mend="Test it on other prompts."))
+        return due
 
     def refuse(self, number: int, proposed: Proposal, reason: str) -> None:
         """Note that a proposal was not sealed, and why."""

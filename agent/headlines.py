@@ -169,7 +169,11 @@ def _probe_prompts(m: Measurement) -> Sentence:
     if not named:
         return say("No feature fired on the probes.")
     most = ", ".join(group.lower() for group, _ in groups.most_common())
-    return say(f"Features fall into these classes, the largest first: {most}. Largest groups: {named}.")
+    said = say(f"Features fall into these classes, the largest first: {most}. Largest groups: {named}.")
+    if not m.result["n_refused"] or m.result["maker"] != "given":
+        return said
+    unread = number(m.id, "n_refused", "d")
+    return say(said.text, f"Of the probes that were given, {unread} cannot be read by the model and are left out.")
 
 
 def _steer(m: Measurement) -> Sentence:

@@ -21,7 +21,7 @@ from langgraph.graph import END, START, StateGraph
 
 from ..tools import ToolError
 from .desk import Desk, Event
-from .planners.interface import Experiment
+from .planners.interface import Experiment, Inquiry
 from .runs import UnreadableFile
 
 RECURSION_LIMIT = 400  # turns of the loops; langgraph's own default would hide an endless planner for longer
@@ -54,8 +54,11 @@ def build_graph(desk: Desk) -> StateGraph[State]:
         return {}
 
     def explore(state: State) -> Update:
-        experiment = desk.next_exploration(state)
-        return {} if experiment is None else _run(desk, state, experiment)
+        wanted = desk.next_exploration(state)
+        if isinstance(wanted, Inquiry):
+            desk.inquire(wanted, _emit)
+            return {}
+        return {} if wanted is None else _run(desk, state, wanted)
 
     def seal(state: State) -> Update:
         return {"waiting": desk.seal(state, _emit)}

@@ -12,6 +12,7 @@ from .runs import RunFolder
 
 if TYPE_CHECKING:
     from ..tools import Subject
+    from .ledger import Ledger
 
 NOT_COMPARED = {"seconds", "environment"}  # of the machine and the moment, not of the finding
 
@@ -24,13 +25,7 @@ def record_drifts(report: Report, where: Where, subject: "Subject", folder: RunF
         ToolError: the run was made on other weights.
     """
     with desk_for(where, subject, folder) as desk:
-        state: dict[str, Any] = {"done": [], "failed": []}
-        for entry in desk.ledger.entries():
-            if "key" in entry.body and "measurement" in entry.body:
-                state["done"].append([entry.body["key"], entry.body["measurement"]])
-            elif "failed" in entry.body:
-                state["failed"].append([entry.body["key"], entry.body["failed"]])
-        again = build_report(desk, desk.view(state))
+        again = build_report(desk, desk.view(recorded(desk.ledger)))
     was, now = (r.model_dump(mode="json", exclude=NOT_COMPARED) for r in (report, again))
     drifts = [Drift(id="report", path=path, was=a, now=b) for path, a, b in differences(was, now)]
     pages = {"report.html": render_report_html(report), "report.md": render_report_markdown(report)}
@@ -39,3 +34,14 @@ def record_drifts(report: Report, where: Where, subject: "Subject", folder: RunF
         if not path.is_file() or path.read_text(encoding="utf-8") != text:
             drifts.append(Drift(id=name, path="", was="the page in the folder", now="what report.json gives"))
     return drifts
+
+
+def recorded(ledger: "Ledger") -> dict[str, Any]:
+    """What a run's last checkpoint knew of its experiments, as the ledger tells it."""
+    state: dict[str, Any] = {"done": [], "failed": []}
+    for entry in ledger.entries():
+        if "key" in entry.body and "measurement" in entry.body:
+            state["done"].append([entry.body["key"], entry.body["measurement"]])
+        elif "failed" in entry.body:
+            state["failed"].append([entry.body["key"], entry.body["failed"]])
+    return state

@@ -42,6 +42,7 @@ class RunInfo(Frozen):
     device: str
     seed: int
     pairs: tuple[dict[str, Any], ...] = ()
+    probes_by: str = ""  # language model that writes the probes; empty where they are made without one
     created: str
 
 

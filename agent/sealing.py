@@ -24,6 +24,42 @@ CONFIRMING = {"cells", "no_op_change", "gap", "clean_correct"}  # what an instru
 TWIN, SHUFFLED = "re-initialised", "shuffled labels"
 
 
+def together(proposals: Iterable[Proposal]) -> tuple[tuple[Proposal, ...], ...]:
+    """Proposals that stand or fall together: those about one group of features under one name; any other alone.
+
+    A name is what all its predictions say. Half of them could only ever leave it undecided.
+    """
+    found: dict[str, list[Proposal]] = {}
+    for number, proposal in enumerate(proposals):
+        found.setdefault(_named_group(proposal.prediction) or str(number), []).append(proposal)
+    return tuple(map(tuple, found.values()))
+
+
+def sealable_together(
+    proposals: Sequence[Proposal], explored: Sequence[Measurement], subject: "Subject"
+) -> tuple[Proposal, ...]:
+    """All of these as `sealable` has them, or none.
+
+    Raises:
+        ToolError: one of them could not be sealed; says which and why.
+    """
+    found = []
+    for proposal in proposals:
+        try:
+            found.append(sealable(proposal, explored, subject))
+        except ToolError as error:
+            raise for_all(proposal, proposals, error) from error
+    return tuple(found)
+
+
+def for_all(one: Proposal, proposals: Sequence[Proposal], error: ToolError) -> ToolError:
+    """What is wrong with one of several proposals that stand or fall together, as a reason against all of them."""
+    if len(proposals) == 1:
+        return error
+    why = f"Of {len(proposals)} predictions of one name, sealed whole or not at all, {one.prediction.id} cannot be: "
+    return ToolError(why + error.message, mend=error.mend)
+
+
 def sealable(proposal: Proposal, explored: Sequence[Measurement], subject: "Subject") -> Proposal:
     """The proposal with every control that is due, and with no promise that exploration does not bear out.
 
@@ -62,7 +98,9 @@ def _completed(arm: Arm, subject: "Subject") -> Arm:
     args = instrument.parse(arm.args).model_dump(mode="json") | {"random_draws": RANDOM_DRAWS}
     shape = subject.shape
     if "sites" in args:
-        args["sites"] = [str(parse_site(site, shape.n_layers, shape.n_heads)) for site in args["sites"]]
+        args["sites"] = [
+            str(parse_site(site, shape.n_layers, shape.n_heads, shape.n_kv_heads)) for site in args["sites"]
+        ]
     return arm.model_copy(update={"args": args})
 
 
@@ -164,6 +202,17 @@ def _chance(arms: Sequence[Arm]) -> float:
 
 def _patches(explored: Iterable[Measurement]) -> Iterator[Measurement]:
     return (m for m in explored if m.tool == "patch" and m.subject.reinit_seed is None)
+
+
+def _named_group(prediction: Prediction) -> str:
+    """Which group of features under which name a prediction is about; empty where it is about something else."""
+    arms = prediction.arms
+    if not arms or any(arm.tool != "supernode_effect" for arm in arms):
+        return ""
+    name, features = arms[0].args.get("supernode"), arms[0].args.get("features")
+    if not isinstance(name, str) or not isinstance(features, list | tuple):
+        return ""  # what its instrument will refuse
+    return repr((name, sorted(map(str, features))))
 
 
 def _place(arm: Arm) -> Any:

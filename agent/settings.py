@@ -6,7 +6,7 @@ Imported lazily by the command line, because pydantic-settings takes longer to i
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from .failing import SettingError
@@ -25,6 +25,12 @@ class Settings(BaseSettings):
     planner_url: str = Field(
         default="", description="Base URL of an OpenAI-compatible endpoint; empty where there is none."
     )
+    planner_model: str = Field(default="", description="Language model to ask there.")
+    planner_key: SecretStr = Field(default=SecretStr(""), description="Key for it; an endpoint here may need none.")
+    probes: Literal["protocol", "llm"] = Field(
+        default="protocol",
+        description="Who writes probe prompts: protocol, from task data and texts; llm, the language model.",
+    )
 
 
 def read_settings(**given: Any) -> Settings:
@@ -38,4 +44,6 @@ def read_settings(**given: Any) -> Settings:
     except ValidationError as error:
         problem = error.errors()[0]
         name = ".".join(map(str, problem["loc"]))
+        if name == "planner_key":
+            raise SettingError(f"Setting `{name}` cannot be used: {problem['msg']}.") from None
         raise SettingError(f"Setting `{name}` is {problem['input']!r}. {problem['msg']}.") from error

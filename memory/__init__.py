@@ -16,6 +16,7 @@ from ._records import (
     Recall,
     Tier,
     Verdict,
+    all_due,
     weights_of,
 )
 from .store import Memory, Status, carry_over
@@ -40,6 +41,7 @@ __all__ = [
     "Status",
     "Tier",
     "Verdict",
+    "all_due",
     "carry_over",
     "default_embedder",
     "weights_of",

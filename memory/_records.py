@@ -4,7 +4,7 @@ Every record says of which weights it holds, how strong its evidence is and whic
 from what it is about, so the same finding written twice by a run is one record, and a corrected one replaces it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import AfterValidator, Field, TypeAdapter, model_validator
@@ -86,7 +86,24 @@ class CardClaim(Frozen):
     verdict: Verdict | Literal["untested"] = Field(description="What the judge said; untested where nothing ran.")
     tier: Tier = Field(description="How strong its evidence is.")
     predicts: Literal["effect", "no effect"] = Field(description="Whether it predicted an effect, or none.")
+    done: Literal["exchanged", "taken out"] | None = Field(
+        default=None, description="What was done to the group; none for cards that did not keep it."
+    )
     statement: Text = Field(description="What was predicted.")
+
+
+def all_due(tests: Iterable[tuple[bool, bool]]) -> bool:
+    """Whether tests of a group of features are all that its name owes.
+
+    Of a group that is exchanged for another value's an effect; of one that is taken out also that nothing else needs
+    it.
+
+    Args:
+        tests: per test whether the group was taken out, and whether an effect was predicted.
+    """
+    known = tuple(tests)
+    due = {True, False} if any(taken_out for taken_out, _ in known) else {True}
+    return {effect for _, effect in known} == due
 
 
 class FeatureCard(Record):
@@ -122,9 +139,9 @@ class FeatureCard(Record):
 
     @property
     def confirmed(self) -> bool:
-        """Whether every test of the name held, one that predicted an effect among them: doing nothing is no meaning."""
+        """Whether every test of the name held, and they are all that it owes."""
         held = all(one.verdict == "supported" for one in self.claims)
-        return held and any(one.predicts == "effect" for one in self.claims)
+        return held and all_due((one.done != "exchanged", one.predicts == "effect") for one in self.claims)
 
     @property
     def status(self) -> Literal["unnamed", "suggested", "confirmed", "not confirmed"]:
@@ -152,7 +169,9 @@ class FeatureCard(Record):
         if self.confirmed:
             return f"{called}; the name is confirmed, in all of {tests} of what it does."
         if held == n:
-            return f"{called}; count it as unnamed, for {tests} tried only what it does not do."
+            some_effect = any(one.predicts == "effect" for one in self.claims)
+            untried = "did not try whether anything else needs it" if some_effect else "tried only what it does not do"
+            return f"{called}; count it as unnamed, for {tests} {untried}."
         return f"{called}; count it as unnamed, for the name held in {held} of {tests} only."
 
     @property

@@ -6,7 +6,6 @@ with `results`, one record a probe, each with `prompt`, `tokens` and per feature
 does not in the published files and is not read. Tokens that begin a text and stand for none are left out.
 """
 
-import json
 import re
 from collections.abc import Collection
 from dataclasses import dataclass, replace
@@ -18,6 +17,7 @@ from jaxtyping import Float
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
 from ._base import ToolError
+from ._foreign_text import json_of, text_of
 from ._graph_types import short
 from ._probe_readings import Line
 from ._probe_tokens import n_before_text
@@ -30,6 +30,7 @@ _FORM = (
     '"values": [0.0]}]}]}'
 )
 _MEND = f"Give a file of the form {_FORM}, every feature on every probe, one value a token."
+_SMALLER = "Leave out features that the graph does not have, or probes."
 
 Feature = tuple[int, int]
 """Layer, and index in the layer's dictionary."""
@@ -98,7 +99,8 @@ def read_dump(path: Path) -> ActivationDump:
     Raises:
         ToolError: no such file, or one that is too large, of another form, or that contradicts itself; it says where.
     """
-    file = _checked(_parsed(path), path.name)
+    text = text_of(path, LARGEST_DUMP, "a file of activations", _SMALLER, _MEND)
+    file = _checked(json_of(text, path.name, _MEND), path.name)
     set_name, features = _features(file)
     order = {feature: row for row, feature in enumerate(features)}
     lines, kept = [], []
@@ -116,20 +118,6 @@ def read_dump(path: Path) -> ActivationDump:
         features=features,
         acts=tuple(kept),
     )
-
-
-def _parsed(path: Path) -> Any:
-    if not path.is_file():
-        raise ToolError(f"There is no file {path.name}.", mend=_MEND)
-    size = path.stat().st_size
-    if size > LARGEST_DUMP:
-        limit = f"{path.name} has {size / 2**20:.0f} MiB; a file of activations may have {LARGEST_DUMP // 2**20}."
-        raise ToolError(limit, mend="Leave out features that the graph does not have, or probes.")
-    try:
-        return json.loads(path.read_bytes().decode("utf-8-sig"))
-    except (ValueError, RecursionError) as error:  # also no UTF-8, and a number of thousands of digits
-        why = short(str(error)) if isinstance(error, ValueError) else "lists in lists without end"
-        raise ToolError(f"{path.name} is no JSON: {why}.", mend=_MEND) from error
 
 
 def _checked(raw: Any, name: str) -> _File:

@@ -22,11 +22,9 @@ from safetensors import SafetensorError, safe_open
 
 from ._base import ToolError
 from ._dictionary import FOLDER, NEURONS, TRANSCODERS
-from ._dictionary_circuit_tracer import CONFIG as CIRCUIT_TRACER_CONFIG
-from ._dictionary_circuit_tracer import read_circuit_tracer
+from ._dictionary_circuit_tracer import CONFIG as CIRCUIT_TRACER_CONFIG, read_circuit_tracer
 from ._dictionary_gemmascope import CROSS_LAYER, PARAMETERS, PARAMETERS_2, read_gemmascope, read_gemmascope_2
-from ._dictionary_saelens import CONFIG as SAELENS_CONFIG
-from ._dictionary_saelens import WEIGHTS, read_saelens
+from ._dictionary_saelens import CONFIG as SAELENS_CONFIG, WEIGHTS, read_saelens
 from ._dictionary_source import Source
 
 ENTRY = "vesalius_dictionary"

@@ -6,7 +6,6 @@ index alone there, or layer and index one behind the other); where both are ther
 kinds, such as attention features, are left out and counted.
 """
 
-import json
 import re
 from collections import Counter
 from pathlib import Path
@@ -16,6 +15,7 @@ from pydantic import BaseModel, Field, FiniteFloat, TypeAdapter, ValidationError
 
 from ._attribution_types import GraphLink, NodeKind
 from ._base import ToolError
+from ._foreign_text import json_of, text_of
 from ._graph_collisions import FileLink, ends_told_apart
 from ._graph_json import FEATURE_TYPES, SCHEMA_VERSION, answer_named, paired, unpaired
 from ._graph_types import LARGEST_FILE, NODES_OF_TYPE, PlainGraph, PlainNode, checked, node_id, short
@@ -71,18 +71,10 @@ def read_text(path: Path) -> str:
     """A file's text, if it is not too large to be a graph.
 
     Raises:
-        ToolError: more bytes than a graph file may have, or no UTF-8.
+        ToolError: no such file, more bytes than a graph file may have, or no UTF-8.
     """
-    size = path.stat().st_size
-    if size > LARGEST_FILE:
-        raise ToolError(
-            f"{path.name} has {size / 2**20:.0f} MiB; a graph file may have {LARGEST_FILE // 2**20}.",
-            mend="Prune the graph further before it is exported.",
-        )
-    try:
-        return path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ToolError(f"{path.name} is no UTF-8 text: {error.reason} at byte {error.start}.", mend=_MEND) from error
+    smaller = "Prune the graph further before it is exported."
+    return text_of(path, LARGEST_FILE, "a graph file", smaller, _MEND)
 
 
 def graph_from_json(text: str) -> PlainGraph:
@@ -91,7 +83,7 @@ def graph_from_json(text: str) -> PlainGraph:
     Raises:
         ToolError: no such file, or one that contradicts itself: see `checked`, and the notes above.
     """
-    raw = _parsed(text)
+    raw = json_of(text, "The file", _MEND)
     try:
         file = _FILE.validate_python(raw)
     except ValidationError as error:
@@ -128,15 +120,6 @@ def graph_from_json(text: str) -> PlainGraph:
             left_out=left_out,
         )
     )
-
-
-def _parsed(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError as error:  # also a number of thousands of digits
-        raise ToolError(f"The file is no JSON: {short(str(error))}.", mend=_MEND) from error
-    except RecursionError as error:
-        raise ToolError("The file is no JSON that could be read: lists in lists without end.", mend=_MEND) from error
 
 
 def _left_out(raw: Any, file: _File, lost_links: int) -> dict[str, int]:

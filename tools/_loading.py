@@ -10,8 +10,7 @@ import torch
 from huggingface_hub import try_to_load_from_cache
 from huggingface_hub.errors import HFValidationError
 from safetensors import SafetensorError
-from transformers import AutoModelForCausalLM, AutoTokenizer
-from transformers import logging as transformers_logging
+from transformers import AutoModelForCausalLM, AutoTokenizer, logging as transformers_logging
 
 from ._base import ToolError
 

@@ -7,6 +7,7 @@ from ._base import ToolError
 from ._probe_contexts import looked_at
 from ._probe_texts import ProbeMaker
 from ._probe_tokens import FunctionWords
+from ._readable import can_read
 from ._subject import Subject
 
 
@@ -29,20 +30,11 @@ def held_out(subject: Subject, texts: Sequence[str], seen: Collection[str]) -> t
 
 def sought_in(subject: Subject, prompt: str, seed: int, grammar: FunctionWords) -> set[str]:
     """Neutral texts that `probe_prompts` looks for concepts in, for this prompt and seed: the names rest on them."""
-    maker = ProbeMaker(subject, prompt, "", seed, grammar, 1, 1)
-    return set(looked_at(subject, maker.kept_back, seed))
+    return set(looked_at(ProbeMaker(subject, prompt, "", seed, grammar, 1, 1)))
 
 
 def neutral_texts(subject: Subject, barred: Collection[str], n: int, seed: int) -> tuple[str, ...]:
     """Up to `n` of the model's own texts in seeded order; none of those barred, and none that it cannot read."""
     free = [text for text in dict.fromkeys(subject.texts) if text not in barred]
     random.Random(f"{seed} neutral").shuffle(free)
-    return tuple(text for text in free if _can_be_read(subject, text))[:n]
-
-
-def _can_be_read(subject: Subject, text: str) -> bool:
-    try:
-        subject.tokenise([text])
-    except ToolError:
-        return False
-    return True
+    return tuple(text for text in free if can_read(subject, text))[:n]

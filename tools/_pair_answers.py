@@ -22,12 +22,14 @@ class Pair(Frozen):
     corrupted: str = Field(description="Counterfactual of the base: defines the gap.")
     answer: str = Field(description="The base's next word.")
     foil: str = Field(description="The counterfactual's next word.")
-    source: str = Field("", description="Prompt that the value is taken from; the counterfactual where empty.")
-    base_entity: str = Field("", description="Word of the base at position `entity`.")
-    source_entity: str = Field("", description="Word of the source at position `entity`.")
-    base_label: str = Field("", description="Class of the base, for `class_mean`.")
-    source_label: str = Field("", description="Class of the source, for `class_mean`.")
-    cluster: str = Field("", description="Pairs with equal names are not independent; statistics count them as one.")
+    source: str = Field(default="", description="Prompt that the value is taken from; the counterfactual where empty.")
+    base_entity: str = Field(default="", description="Word of the base at position `entity`.")
+    source_entity: str = Field(default="", description="Word of the source at position `entity`.")
+    base_label: str = Field(default="", description="Class of the base, for `class_mean`.")
+    source_label: str = Field(default="", description="Class of the source, for `class_mean`.")
+    cluster: str = Field(
+        default="", description="Pairs with equal names are not independent; statistics count them as one."
+    )
 
     @property
     def donor(self) -> str:

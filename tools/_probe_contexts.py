@@ -7,20 +7,24 @@ would show the feature peaking there whatever the name is worth.
 import random
 from collections.abc import Collection, Sequence
 
-from ._base import ToolError
 from ._dictionary import Dictionary
 from ._probe_signatures import Feature, read_features
+from ._probe_texts import ProbeMaker
 from ._probe_tokens import FunctionWords, bare, is_functional, words_in
+from ._readable import can_read
 from ._subject import Subject
 
 MOST_TEXTS = 200
 
 
-def looked_at(subject: Subject, kept_back: Collection[str], seed: int) -> tuple[str, ...]:
-    """The texts to look for contexts in; none with a word that is kept back."""
-    texts = [text for text in dict.fromkeys(subject.texts) if set(words_in(text)).isdisjoint(kept_back)]
-    random.Random(f"{seed} contexts").shuffle(texts)
-    return tuple(text for text in texts[: min(len(texts) // 2, MOST_TEXTS)] if _can_be_read(subject, text))
+def looked_at(maker: ProbeMaker) -> tuple[str, ...]:
+    """The texts to look for contexts of a prompt in; none with a word that is kept back.
+
+    They follow from subject, prompt and seed alone, so that whoever scores names later finds the same.
+    """
+    texts = [text for text in dict.fromkeys(maker.subject.texts) if set(words_in(text)).isdisjoint(maker.kept_back)]
+    random.Random(f"{maker.seed} contexts").shuffle(texts)
+    return tuple(text for text in texts[: min(len(texts) // 2, MOST_TEXTS)] if can_read(maker.subject, text))
 
 
 def context_words(
@@ -48,11 +52,3 @@ def context_words(
         if best.acts[place, column] > 0 and bare(word) not in barred and not is_functional(word, grammar):
             votes[word] = votes.get(word, 0) + 1
     return tuple(sorted(votes, key=lambda word: (-votes[word], word)))
-
-
-def _can_be_read(subject: Subject, text: str) -> bool:
-    try:
-        subject.tokenise([text])
-    except ToolError:
-        return False
-    return True

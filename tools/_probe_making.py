@@ -142,7 +142,7 @@ def _made(
 ) -> dict[str, Any]:
     labels: tuple[str, ...] = ()
     if request.contexts and dictionary is not None and features:
-        texts = looked_at(maker.subject, maker.kept_back, request.seed)
+        texts = looked_at(maker)
         known = [one.label for one in maker.concepts(request.swaps)]
         labels = context_words(maker.subject, dictionary, features, texts, maker.grammar, known)[: request.contexts]
         maker.seen = frozenset(texts)

@@ -17,9 +17,10 @@ from typing import Literal, TypeVar
 import torch
 from pydantic import Field
 
-from ._base import Frozen, ToolError
+from ._base import Frozen
 from ._positions import token_positions
 from ._probe_tokens import FunctionWords, content_words, has_word, words_in
+from ._readable import can_read
 from ._reader import Tokens
 from ._subject import Subject
 from ._tasks import Row, TaskFamily, Template, exploring_entities, kept_wordings
@@ -202,9 +203,7 @@ class ProbeMaker:
     def _readable(self, text: str) -> bool:
         if text in self.refused:
             return False
-        try:
-            self.subject.tokenise([text])
-        except ToolError:
+        if not can_read(self.subject, text):
             self.refused.add(text)
             return False
         return True

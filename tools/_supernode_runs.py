@@ -1,11 +1,11 @@
-"""Prompts run with a group of features exchanged for another's, or taken out, and with random features in their place.
+"""Prompts run with a group of features exchanged for another's, or taken out, and with random ones in its place.
 
 A change is additive, as in `_interventions.py`: (new minus clean activation) times what the feature writes is added
 where the feature writes, at the tokens where either is not zero. Clean activations are those of the untouched prompt;
 everything else of the model runs live. All prompts of a batch run together.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
@@ -14,12 +14,13 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ._base import ToolError
-from ._dictionary import Dictionary, FeatureLayer, Neurons, Transcoder
+from ._dictionary import Dictionary, FeatureLayer
 from ._hooks import Edit
 from ._reader import Tokens
 from ._subject import Subject
+from ._supernode_random import Drawn, LayerSizes, random_groups, refuse_few
+from ._supernode_writing import lengths, written
 
-MIN_DRAWS = 20  # random groups that a control is made of
 Group = Mapping[int, tuple[int, ...]]
 """Features by layer."""
 
@@ -71,8 +72,8 @@ class _Read:
     """Prompts as they run untouched."""
 
     logits: Float[Tensor, "batch vocab"]  # after the last token
-    acts: dict[int, Float[Tensor, "batch pos _"]]  # by layer, of the features that change
-    fires: dict[int, Bool[Tensor, " _"]]  # by layer, whether a feature is other than 0 at any text token
+    acts: dict[int, Float[Tensor, "batch pos _"]]  # by layer, of the features that were asked for
+    totals: dict[int, Float[Tensor, " feature"]]  # by layer, absolute activations summed over all text tokens
 
 
 class SupernodeRuns:
@@ -98,16 +99,20 @@ class SupernodeRuns:
             ToolError: a prompt that the subject cannot read, or activations that are not finite.
         """
         self._subject, self._dictionary = subject, dictionary
-        self.tokens: Tokens = subject.tokenise(list(bases))
+        self._own, self._others = own, others
         self._columns = {layer: tuple(sorted(found)) for layer, found in _columns([own, *others]).items()}
-        clean = self._read(self.tokens)
-        self.logits: Float[Tensor, "batch vocab"] = clean.logits
+        self.tokens: Tokens = subject.tokenise(list(bases))
+        self._clean = self._read(self.tokens, self._columns)
         given = None
         if sources is not None:
             theirs = subject.tokenise(list(sources))
-            given = self._read(theirs)
-            given = replace(given, acts=_moved_to(self.tokens, theirs, given.acts))
-        self._layers = [self._changes(layer, clean, given, own, others) for layer in sorted(self._columns)]
+            given = self._moved(theirs, self._read(theirs, self._columns))
+        self._layers = self._changes(given)
+
+    @property
+    def logits(self) -> Float[Tensor, "batch vocab"]:
+        """Last logits of the prompts themselves."""
+        return self._clean.logits
 
     @property
     def idle(self) -> Bool[Tensor, " batch"]:
@@ -122,13 +127,22 @@ class SupernodeRuns:
 
     def changed(self) -> Float[Tensor, "batch vocab"]:
         """Last logits with all groups changed."""
-        return self._with({one.features.layer: one.own for one in self._layers})
+        return self._with(self._layers, {one.features.layer: one.own for one in self._layers})
 
     def others_alone(self) -> Float[Tensor, "batch vocab"]:
-        """Last logits with the other groups put in and the tested one left as it is; none of them, where none is."""
-        return self._with(None)
+        """Last logits with the other groups put in and the tested one left as it is; where there are none, clean."""
+        return self._with(self._layers, None) if any(self._others) else self.logits
 
-    def random(self, n_draws: int, seed: int) -> Iterator[Float[Tensor, "batch vocab"]]:
+    def no_op_change(self) -> float:
+        """Largest change of any logit when all groups are given what they have on the prompt itself: 0 is due.
+
+        The way of a swap: the prompt's activations are aligned with its own tokens and put in.
+        """
+        same = self._changes(self._moved(self.tokens, self._clean))
+        put_in = self._with(same, {one.features.layer: one.own for one in same})
+        return (put_in - self.logits).abs().max().item()
+
+    def random_directions(self, n_draws: int, seed: int) -> Iterator[Float[Tensor, "batch vocab"]]:
         """Last logits with other features of the same layers in the tested group's place, changed as far.
 
         Per draw every feature of the group is replaced, in all prompts alike, by one of its layer that fires on these
@@ -140,13 +154,8 @@ class SupernodeRuns:
         """
         generator = torch.Generator().manual_seed(seed)
         for one in self._layers:
-            due = max(MIN_DRAWS, 2 * len(one.own)) if n_draws and one.own else 0
-            if len(one.alive) < due:
-                raise ToolError(
-                    f"Layer {one.features.layer} has {len(one.alive)} other features that fire on these prompts; "
-                    f"controls of {len(one.own)} features need {due}.",
-                    mend="Pass more prompts, or a smaller group.",
-                )
+            if n_draws and one.own:
+                refuse_few(one.features.layer, len(one.own), len(one.alive))
         for _ in range(n_draws):
             drawn = {
                 one.features.layer: tuple(
@@ -154,40 +163,90 @@ class SupernodeRuns:
                 )
                 for one in self._layers
             }
-            yield self._with(drawn)
+            yield self._with(self._layers, drawn)
 
-    def _with(self, writers: Mapping[int, tuple[int, ...]] | None) -> Float[Tensor, "batch vocab"]:
-        """Last logits with the other groups put in, and what these features write in the tested group's place."""
-        added: dict[str, Tensor] = {}
+    def random_groups(self, n_draws: int, seed: int) -> tuple[Drawn, ...]:
+        """Groups of other features that fire on these prompts: as `_supernode_random.py` says.
+
+        Raises:
+            ToolError: too few such features, or too small ones.
+        """
+        sizes = {}
         for one in self._layers:
-            parts = [_written(one.features, one.others, one.others_delta, one.others)]
+            if one.own:
+                found = self._sizes(one.features).cpu().numpy()
+                sizes[one.features.layer] = LayerSizes(
+                    own=tuple(found[list(one.own)].tolist()),
+                    others=torch.tensor(one.alive, dtype=torch.int64).numpy(),
+                    sizes=found[list(one.alive)],
+                )
+        return random_groups(sizes, n_draws, seed)
+
+    def size(self, group: Group) -> float:
+        """Summed length of what each feature of a group writes, over all prompts and tokens as they are."""
+        return sum(self._sizes(self._dictionary.at(layer))[list(mine)].sum().item() for layer, mine in group.items())
+
+    def taken_out(self, groups: Sequence[Group]) -> Iterator[Float[Tensor, "batch vocab"]]:
+        """Last logits with each of these groups in turn, and nothing else, set to 0 wherever it is active.
+
+        Their features fire on these prompts in the layers of the tested group.
+        """
+        columns = {layer: tuple(sorted(found)) for layer, found in _columns(groups).items()}
+        acts = self._read(self.tokens, columns).acts if columns else {}
+        for group in groups:
+            parts = []
+            for layer, mine in group.items():
+                places = [columns[layer].index(feature) for feature in mine]
+                delta = -acts[layer][..., places] * self._text[..., None]
+                parts.append(written(self._dictionary.at(layer), mine, delta, mine))
+            yield self._run(parts)
+
+    def _sizes(self, features: FeatureLayer) -> Float[Tensor, " feature"]:
+        return (self._clean.totals[features.layer] * lengths(features)).double()
+
+    @cached_property
+    def _text(self) -> Bool[Tensor, "batch pos"]:
+        return self._subject.reader.is_text(self.tokens).to(self._subject.device)
+
+    def _with(
+        self, layers: Sequence[_Layer], writers: Mapping[int, tuple[int, ...]] | None
+    ) -> Float[Tensor, "batch vocab"]:
+        """Last logits with the other groups put in, and what these features write in the tested group's place."""
+        parts = []
+        for one in layers:
+            parts.append(written(one.features, one.others, one.others_delta, one.others))
             if writers is not None:
-                parts.append(_written(one.features, one.own, one.own_delta, writers[one.features.layer]))
-            for site, value in (entry for part in parts for entry in part):
-                added[site] = value if site not in added else added[site] + value
+                parts.append(written(one.features, one.own, one.own_delta, writers[one.features.layer]))
+        return self._run(parts)
+
+    def _run(self, parts: Iterable[Iterable[tuple[str, Tensor]]]) -> Float[Tensor, "batch vocab"]:
+        """Last logits with all of this added at its sites."""
+        added: dict[str, Tensor] = {}
+        for site, value in (entry for part in parts for entry in part):
+            added[site] = value if site not in added else added[site] + value
 
         def edits(rows: slice) -> dict[str, Edit]:
             return {site: partial(_add, value[rows]) for site, value in added.items()}
 
         return self._subject.last_logits(self.tokens, edits)
 
-    def _changes(
-        self, layer: int, clean: "_Read", given: "_Read | None", own: Group, others: Sequence[Group]
-    ) -> _Layer:
-        features, columns = self._dictionary.at(layer), self._columns[layer]
-        text = self._subject.reader.is_text(self.tokens).to(self._subject.device)
+    def _changes(self, given: _Read | None) -> list[_Layer]:
+        return [self._change(layer, given) for layer in sorted(self._columns)]
+
+    def _change(self, layer: int, given: _Read | None) -> _Layer:
+        features, columns, clean = self._dictionary.at(layer), self._columns[layer], self._clean
         new = 0.0 if given is None else given.acts[layer]
-        delta = (new - clean.acts[layer]) * text[..., None]
+        delta = (new - clean.acts[layer]) * self._text[..., None]
         if not delta.isfinite().all():
             raise ToolError(
                 f"Features of layer {layer} have activations that are not finite.", mend="Check weights and dictionary."
             )
-        mine = [i for i, column in enumerate(columns) if column in own.get(layer, ())]
+        mine = [i for i, column in enumerate(columns) if column in self._own.get(layer, ())]
         theirs = [i for i in range(len(columns)) if i not in mine]
-        put_in = [[columns[i] in group.get(layer, ()) for i in theirs] for group in others]
-        mask = torch.tensor(put_in, device=delta.device, dtype=delta.dtype).reshape(len(others), 1, len(theirs))
-        fires = clean.fires[layer] if given is None else clean.fires[layer] | given.fires[layer]
-        free = fires & features.W_dec.any(-1)
+        put_in = [[columns[i] in group.get(layer, ()) for i in theirs] for group in self._others]
+        mask = torch.tensor(put_in, device=delta.device, dtype=delta.dtype).reshape(len(put_in), 1, len(theirs))
+        totals = clean.totals[layer] if given is None else clean.totals[layer] + given.totals[layer]
+        free = (totals > 0) & totals.isfinite() & features.W_dec.any(-1)
         free[list(columns)] = False
         return _Layer(
             features=features,
@@ -198,79 +257,39 @@ class SupernodeRuns:
             alive=tuple(free.nonzero()[:, 0].tolist()),
         )
 
-    def _read(self, tokens: Tokens) -> "_Read":
-        layers = {layer: self._dictionary.at(layer) for layer in sorted(self._columns)}
-        logits, acts = [], {layer: [] for layer in layers}
-        fires = {layer: torch.zeros(one.n_features, dtype=torch.bool) for layer, one in layers.items()}
+    def _read(self, tokens: Tokens, columns: Mapping[int, Sequence[int]]) -> _Read:
+        layers = {layer: self._dictionary.at(layer) for layer in sorted(columns)}
+        logits, acts, totals = [], {layer: [] for layer in layers}, dict[int, Tensor]()
         for _, part in self._subject.passes(tokens):
             run = self._subject.run(part, read=[one.reads for one in layers.values()])
             logits.append(run.last_logits)
             text = self._subject.reader.is_text(part)
             for layer, one in layers.items():
                 found = one.acts(run.sites[one.reads])
-                acts[layer].append(found[..., list(self._columns[layer])])
-                fires[layer] = fires[layer].to(found.device) | (found[text] != 0).any(0)
-        return _Read(torch.cat(logits), {layer: torch.cat(parts) for layer, parts in acts.items()}, fires)
+                acts[layer].append(found[..., list(columns[layer])])
+                totals[layer] = totals.get(layer, 0.0) + found[text].float().abs().sum(0)
+        return _Read(torch.cat(logits), {layer: torch.cat(parts) for layer, parts in acts.items()}, totals)
+
+    def _moved(self, theirs: Tokens, read: _Read) -> _Read:
+        """Activations of other prompts at each token of the base that has a counterpart there; else 0."""
+        n_rows, n_pos = self.tokens.ids.shape
+        moved = {layer: value.new_zeros(n_rows, n_pos, value.shape[-1]) for layer, value in read.acts.items()}
+        for row in range(n_rows):
+            ids, other = (t.ids[row, : t.lengths[row]].tolist() for t in (self.tokens, theirs))
+            places = [(i, j) for i, j in enumerate(aligned(ids, other)) if j is not None]
+            here, there = ([place[k] for place in places] for k in (0, 1))
+            for layer, value in read.acts.items():
+                moved[layer][row, here] = value[row, there]
+        return replace(read, acts=moved)
 
 
-def _columns(groups: Sequence[Group]) -> dict[int, set[int]]:
+def _columns(groups: Iterable[Group]) -> dict[int, set[int]]:
     """By layer the features of all groups."""
     found: dict[int, set[int]] = {}
     for group in groups:
         for layer, features in group.items():
             found.setdefault(layer, set()).update(features)
     return found
-
-
-def _moved_to(tokens: Tokens, theirs: Tokens, acts: Mapping[int, Tensor]) -> dict[int, Tensor]:
-    """The source's activations at each token of the base that has a counterpart there; else 0."""
-    n_rows, n_pos = tokens.ids.shape
-    moved = {layer: value.new_zeros(n_rows, n_pos, value.shape[-1]) for layer, value in acts.items()}
-    for row in range(n_rows):
-        ids, other = (t.ids[row, : t.lengths[row]].tolist() for t in (tokens, theirs))
-        places = [(i, j) for i, j in enumerate(aligned(ids, other)) if j is not None]
-        here, there = ([place[k] for place in places] for k in (0, 1))
-        for layer, value in acts.items():
-            moved[layer][row, here] = value[row, there]
-    return moved
-
-
-def _written(
-    features: FeatureLayer, own: Sequence[int], delta: Float[Tensor, "batch pos _"], writers: Sequence[int]
-) -> Iterator[tuple[str, Tensor]]:
-    """Per site what these writers add when they change as a group does, as long at every token as what it adds."""
-    mine, other = list(own), list(writers)
-    for site, decoder in _decoders(features):
-        value = delta.to(decoder.dtype)
-        written = value @ decoder[mine]
-        ratio = None
-        if other != mine:
-            length = (value @ decoder[other]).norm(dim=-1, keepdim=True)
-            ratio = written.norm(dim=-1, keepdim=True) / length.clamp(min=1e-20)
-            written = (value @ decoder[other]) * ratio
-        if isinstance(features, Neurons):  # enters where a neuron does, in front of any norm behind the MLP
-            scaled = value if ratio is None else value * ratio
-            yield site, _placed(scaled, other, features.n_features)
-        else:
-            yield site, written
-
-
-def _placed(
-    value: Float[Tensor, "batch pos _"], columns: Sequence[int], n_features: int
-) -> Float[Tensor, "batch pos feature"]:
-    whole = value.new_zeros(*value.shape[:-1], n_features)
-    whole[..., list(columns)] = value
-    return whole
-
-
-def _decoders(features: FeatureLayer) -> Iterator[tuple[str, Float[Tensor, "feature d_model"]]]:
-    """Where a layer's features write, and what."""
-    if isinstance(features, Transcoder):
-        yield features.writes, features.W_dec
-        for later, decoder in enumerate(features.W_dec_later, start=features.layer + 1):
-            yield f"mlp_out.{later}", decoder
-    else:
-        yield features.reads, features.W_dec
 
 
 def _add(value: Tensor, current: Tensor) -> Tensor:

@@ -1,26 +1,34 @@
 """Activation patching: run one prompt with a site's value taken from another, and see how far the answer moves.
 
-Vig et al. 2020; Meng et al. 2022; interchange intervention after Geiger et al. 2021. The base prompt is run and the
-donor's value written into it ("noising" where the base is the clean prompt). A pair's effect = (clean - patched) / gap,
-with each term the logit of the base's answer minus the logit of the counterfactual's, and gap the mean over pairs of
-clean minus corrupted: 0 means nothing moved, 1 means as far as running the counterfactual itself.
+Vig et al. 2020; Meng et al. 2022; interchange intervention after Geiger et al. 2021. In direction `noising` the base
+prompt is run and the donor's value written into it; a pair's effect = (clean - patched) / gap, with each term the logit
+of the base's answer minus the logit of the counterfactual's, and gap the mean over pairs of clean minus corrupted:
+0 means nothing moved, 1 means as far as running the counterfactual itself. In direction `denoising` the counterfactual
+is run and the base's value written into it; effect = (patched - corrupted) / gap, 1 means all of the answer restored.
+Noising finds what the answer needs, denoising what is enough for it (Heimersheim, Nanda 2024): they differ where parts
+stand in for each other.
 
-Besides a donor prompt's own value, a site can be given what a class of prompts has in common: `class_mean` adds the
-difference of two class means of labelled reference prompts to the base's value. What one prompt has and its class does
-not is averaged away, so a moved answer shows that the site holds the class (a linear test on entities held out from
-the means; Sutter et al. 2025 show why the map must be linear and the entities held out).
+Sites (residual stream, outputs of attention, MLPs and heads, queries, keys, values, neurons) are replaced; features of
+a dictionary, written LAYER/FEATURE, are changed by adding to what they write (`_patch_places.py`).
+
+Besides a donor prompt's own value, a place can be given zero, the mean of reference prompts, the value of one random
+other prompt (`resample`), or what a class of prompts has in common: `class_mean` adds the difference of two class means
+of labelled reference prompts to the base's value. What one prompt has and its class does not is averaged away, so a
+moved answer shows that the site holds the class (a linear test on entities held out from the means; Sutter et al. 2025
+show why the map must be linear and the entities held out).
 """
 
 import random
+from collections.abc import Sequence
 from typing import Literal
 
 from pydantic import Field, model_validator
-from torch import Tensor
 
 from ._base import Frozen, Progress, ToolArgs, ToolResult, silent, tool
+from ._dictionary_file import dictionary_of
 from ._pair_answers import Pair
-from ._patching import Labelled, Patching, Reference
-from ._sites import refuse_read_only
+from ._patch_places import Place, places_of
+from ._patching import Direction, Labelled, Patching, Reference, Values
 from ._subject import Subject
 
 MIN_CLASS_SIZE = 2
@@ -28,24 +36,40 @@ MIN_CLASS_SIZE = 2
 
 class PatchArgs(ToolArgs):
     pairs: tuple[Pair, ...] = Field(description="Prompts with their counterfactuals.", min_length=1)
-    sites: tuple[str, ...] = Field(description="Sites to patch, one at a time unless `joint`.", min_length=1)
+    sites: tuple[str, ...] = Field(
+        description="Sites, or features written LAYER/FEATURE, to patch one at a time unless `joint`.", min_length=1
+    )
     positions: tuple[str, ...] = Field(
         ("last",), description="Tokens to patch: last, entity, differs, or an integer.", min_length=1
     )
     joint: bool = Field(False, description="Patch all sites together instead of one at a time.")
-    value: Literal["source", "mean", "zero", "class_mean"] = Field(
-        "source",
-        description="What is written: the source's value, the mean over the reference prompts, zero, or the base's own "
-        "value moved by the difference of two class means.",
+    direction: Direction = Field(
+        "noising",
+        description="Patch the base with the source's value, or (denoising) the counterfactual with the base's.",
     )
-    reference: tuple[Labelled, ...] = Field((), description="Prompts behind `mean` and `class_mean`.")
+    value: Literal["source", "mean", "zero", "resample", "class_mean"] = Field(
+        "source",
+        description="What is written: the source's value, the mean over the reference prompts, zero, the value of one "
+        "random other prompt, or the base's own value moved by the difference of two class means.",
+    )
+    reference: tuple[Labelled, ...] = Field(
+        (),
+        description="Prompts behind means; and behind `resample`, which else draws from other pairs' sources.",
+    )
     shuffle_labels: bool = Field(
         False, description="Control for `class_mean`: give the reference prompts' entities each other's labels."
     )
     random_draws: int = Field(
         0, ge=0, le=1000, description="Control: random directions of the same norm at the same place (count)."
     )
-    seed: int = Field(0, ge=0, description="Seed of the random directions and of the shuffled labels.")
+    seed: int = Field(0, ge=0, description="Seed of random directions, shuffled labels and `resample`.")
+    dictionary: str = Field(
+        "transcoders",
+        description="Of named features: `transcoders`, `neurons`, another name, a path, or hub:ORG/REPO/PATH.",
+    )
+    force_dictionary: bool = Field(
+        False, description="Use a dictionary that was not, or is not known to be, trained on these weights."
+    )
 
     @model_validator(mode="after")
     def _has_what_the_value_needs(self) -> "PatchArgs":
@@ -71,11 +95,17 @@ class PatchCell(Frozen):
 
     site: str = Field(description="Canonical name; several joined by + where patched together.")
     position: str = Field(description="Which tokens.")
-    effect: float = Field(description="Mean over pairs of (clean - patched) / gap (share).")
-    moved: float = Field(description="Pairs whose most likely token became the foil (share).")
+    effect: float = Field(
+        description="Mean over pairs of (clean - patched) / gap; denoising: (patched - corrupted) / gap (share)."
+    )
+    moved: float = Field(description="Pairs whose most likely token became the foil; denoising: the answer (share).")
     effects: tuple[float, ...] = Field(description="Effect of each pair (share of the mean gap).")
-    drops: tuple[float, ...] = Field(description="Clean minus patched of each pair (nats of logit difference).")
-    answers_moved: tuple[bool, ...] = Field(description="Whether each pair's most likely token became the foil.")
+    drops: tuple[float, ...] = Field(
+        description="Clean minus patched of each pair; denoising: patched minus corrupted (nats of logit difference)."
+    )
+    answers_moved: tuple[bool, ...] = Field(
+        description="Whether each pair's most likely token became the foil; denoising: the answer."
+    )
     random_effects: tuple[float, ...] = Field(description="Mean effect of each random draw (share of the mean gap).")
 
 
@@ -85,7 +115,9 @@ class PatchResult(ToolResult):
     corrupted: tuple[float, ...] = Field(description="The same logit difference on each counterfactual (nats).")
     gap: float = Field(description="Mean of clean minus corrupted (nats).")
     clean_correct: tuple[bool, ...] = Field(description="Whether each base prompt's most likely token is its answer.")
-    no_op_change: float = Field(description="Largest change of any logit when a base is patched into itself: 0 is due.")
+    no_op_change: float = Field(
+        description="Largest change of any logit when a prompt is patched into itself: 0 is due."
+    )
     n_pairs: int = Field(description="Pairs that ran (count).")
 
 
@@ -94,24 +126,26 @@ def patch(subject: Subject, args: PatchArgs, progress: Progress = silent) -> Pat
     """Put a value from one prompt into the run of another and measure how far the answer moves.
 
     Raises:
-        ToolError: unknown site or position, an entity that is not in its prompt, unequal numbers of tokens between
-            base and source at a position, an answer the tokenizer splits, or a pair whose answers are one token.
+        ToolError: unknown site, feature or position, an entity that is not in its prompt, unequal numbers of tokens
+            between base and source at a position, an answer the tokenizer splits, a pair whose answers are one token,
+            or no other prompt to `resample` from.
     """
-    places = [subject.site(name) for name in args.sites]
-    refuse_read_only(places)
-    sites = [str(site) for site in places]
-    groups = [tuple(sites)] if args.joint else [(site,) for site in sites]
-    patching = Patching(subject, args.pairs, sites, args.positions)
-    reference = _reference(subject, args, sites) if args.reference else None
+    places = places_of(
+        subject, args.sites, lambda: dictionary_of(subject, args.dictionary, force=args.force_dictionary)
+    )
+    names = [place.name for place in places]
+    groups = [tuple(names)] if args.joint else [(name,) for name in names]
+    patching = Patching(subject, args.pairs, places, args.positions, args.direction)
+    reference = _reference(subject, args, places) if args.reference else None
     total = len(groups) * len(args.positions)
     cells: list[PatchCell] = []
     no_op = 0.0
     for position in args.positions:
         for group in groups:
             progress(len(cells), total, f"{'+'.join(group)} at {position}")
-            own = {site: patching.base_values(site, position) for site in group}
+            own = {name: patching.base_values(name, position) for name in group}
             no_op = max(no_op, patching.logits_changed_by(position, own))
-            donor = {site: patching.donor_values(site, position, args.value, reference) for site in group}
+            donor = {name: patching.donor_values(name, position, args.value, reference, args.seed) for name in group}
             cells.append(_cell(patching, position, group, donor, args))
     progress(total, total, "patched")
     return PatchResult(
@@ -125,12 +159,10 @@ def patch(subject: Subject, args: PatchArgs, progress: Progress = silent) -> Pat
     )
 
 
-def _cell(
-    patching: Patching, position: str, group: tuple[str, ...], donor: dict[str, list[Tensor]], args: PatchArgs
-) -> PatchCell:
+def _cell(patching: Patching, position: str, group: tuple[str, ...], donor: Values, args: PatchArgs) -> PatchCell:
     drops, moved = patching.effect_of(position, donor)
     draws = [
-        patching.effect_of(position, patching.random_values(position, donor, seed=args.seed * 1_000_003 + draw))[0]
+        patching.random_effect_of(position, donor, seed=args.seed * 1_000_003 + draw)
         for draw in range(args.random_draws)
     ]
     effects = [drop / patching.gap for drop in drops]
@@ -146,12 +178,12 @@ def _cell(
     )
 
 
-def _reference(subject: Subject, args: PatchArgs, sites: list[str]) -> Reference:
+def _reference(subject: Subject, args: PatchArgs, places: Sequence[Place]) -> Reference:
     labels = [entry.label for entry in args.reference]
     if args.shuffle_labels:
         labels = shuffled_by_entity([entry.entity or entry.prompt for entry in args.reference], labels, args.seed)
     return Reference(
-        subject, [e.prompt for e in args.reference], [e.entity for e in args.reference], labels, sites, args.positions
+        subject, [e.prompt for e in args.reference], [e.entity for e in args.reference], labels, places, args.positions
     )
 
 

@@ -13,6 +13,7 @@ import torch
 from pydantic import Field
 
 from ._base import Frozen, Progress, ToolArgs, ToolError, ToolResult, silent, tool
+from ._readable import can_read
 from ._reader import Tokens
 from ._subject import Subject
 
@@ -115,16 +116,8 @@ def _replacements(subject: Subject, args: SubstitutionsArgs, word: _Word, genera
     inside_a_word = bool(re.search(r"\w$", before) or re.match(r"\w", after))
     draw = _likely_tokens if inside_a_word else _drawn_words
     drawn = draw(subject, before.rstrip(), args.samples, generator)
-    kept = [w for w in drawn if w != word.text and _is_known(subject, before + w + after)]
+    kept = [w for w in drawn if w != word.text and can_read(subject, before + w + after)]
     return kept[: args.per_word]
-
-
-def _is_known(subject: Subject, prompt: str) -> bool:
-    try:
-        subject.tokenise([prompt])
-    except ToolError:
-        return False
-    return True
 
 
 def _first_ids(subject: Subject, before: str) -> list[int]:

@@ -14,17 +14,25 @@ vocabulary, which is what links of attribution graphs are about. A probability w
 Interventions on features after Ameisen et al. 2025, "Circuit Tracing"; exchange of values after Geiger et al. 2021.
 
 Controls: the same run with the prompt itself as source, which must change no bit; and random features of the same
-layers in the group's place, as many, that fire on these prompts, changed at the same tokens by vectors of equal length.
+layers that fire on these prompts and are in no group. For `ablate` they are groups that are taken out as this one is,
+each feature at its own activations, matched by layer in number and in how much they write (`_supernode_random.py`): is
+it these features that are needed, or any as large? For `swap` they write at the group's tokens vectors as long as what
+the group adds: is it what is put in, or any push as long? Where a layer has too few such features, nothing is measured.
 """
 
+import re
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
+from jaxtyping import Float
 from pydantic import Field, model_validator
+from torch import Tensor
 
 from ._base import Frozen, Progress, ToolArgs, ToolResult, silent, tool
 from ._dictionary_file import dictionary_of
 from ._pair_answers import PairAnswers, gap_between
 from ._subject import Subject
+from ._supernode_random import Drawn
 from ._supernode_runs import SupernodeRuns, group_of
 
 Mode = Literal["swap", "ablate"]
@@ -46,6 +54,16 @@ class SupernodePair(Frozen):
         """The prompt that activations come from."""
         return self.source or self.corrupted
 
+    def idle_as(self, mode: Mode) -> str:
+        """Why the pair could show nothing whatever its features do, or nothing."""
+        if _same(self.base, self.corrupted):
+            return f"the counterfactual of {self.base!r} is that prompt itself: give another"
+        if mode == "swap" and _same(self.base, self.donor):
+            return f"the source of {self.base!r} is that prompt itself, which exchanges nothing: take another"
+        if mode == "swap" and _same(self.answer, self.foil):
+            return f"{self.base!r} and its counterfactual have one answer, {self.answer!r}: give two different words"
+        return ""
+
 
 class SupernodeEffectArgs(ToolArgs):
     supernode: str = Field(description="Its name; for the reader.", min_length=1, max_length=200)
@@ -59,7 +77,9 @@ class SupernodeEffectArgs(ToolArgs):
     force_dictionary: bool = Field(
         False, description="Use a dictionary that was not, or is not known to be, trained on these weights."
     )
-    random_draws: int = Field(0, ge=0, le=1000, description="Control: groups of random features (count).")
+    random_draws: int = Field(
+        0, ge=0, le=1000, description="Control: groups of random features, as described above (count)."
+    )
     seed: int = Field(0, ge=0, description="Seed of the random features.")
 
     @model_validator(mode="after")
@@ -69,6 +89,19 @@ class SupernodeEffectArgs(ToolArgs):
             raise ValueError("`ablate` takes no counterparts")
         if unknown := sorted(named - set(self.counterparts)):
             raise ValueError(f"pairs name counterparts that are not given: {', '.join(map(repr, unknown))}")
+        return self
+
+    @model_validator(mode="after")
+    def _changes_something(self) -> "SupernodeEffectArgs":
+        if idle := next(filter(None, (pair.idle_as(self.mode) for pair in self.pairs)), ""):
+            raise ValueError(idle)
+        own = _places(self.features)
+        for name in dict.fromkeys(pair.counterpart for pair in self.pairs):
+            if name and _places(self.counterparts[name]) <= own:
+                raise ValueError(
+                    f"counterpart {name!r} has no feature that the supernode has not, so nothing would be put in: "
+                    "name a group with features of its own"
+                )
         return self
 
 
@@ -112,6 +145,14 @@ class SupernodeEffectResult(ToolResult):
     )
     n_pairs: int = Field(description="Pairs that ran (count).")
     n_alive: int = Field(description="Other features of the same layers that fire on these prompts (count).")
+    size: float = Field(
+        description="Summed length of what each of its features writes, over all base prompts and tokens as they are."
+    )
+    random_groups: tuple[tuple[str, ...], ...] = Field(
+        description="Ablate: features of each random group, in the order of their effects; none for swap, whose random "
+        "features write what is as long as what the group adds."
+    )
+    random_sizes: tuple[float, ...] = Field(description="Ablate: the `size` of each random group; none for swap.")
     dictionary: str = Field(description="Dictionary whose features were changed.")
     dictionary_digest: str = Field(description="SHA-256 of that dictionary.")
     dictionary_forced: bool = Field(description="Whether it was not, or is not known to be, trained on these weights.")
@@ -122,14 +163,13 @@ def supernode_effect(subject: Subject, args: SupernodeEffectArgs, progress: Prog
     """Exchange a group of features for another's, or take it out, and measure how far answers move, beside random ones.
 
     Raises:
-        ToolError: a prompt or word that the model cannot read, no such feature or one named twice, fewer other active
-            features than the random groups need, or pairs without a gap.
+        ToolError: a prompt or word that the model cannot read, no such feature or one named twice, other active
+            features too few or too small for the random groups, or pairs without a gap.
     """
     dictionary = dictionary_of(subject, args.dictionary, on_twin=True, force=args.force_dictionary)
     own = group_of(dictionary, args.features)
     others = {name: group_of(dictionary, features) for name, features in args.counterparts.items()}
     put_in = [others[pair.counterpart] if pair.counterpart else {} for pair in args.pairs]
-    bases = [pair.base for pair in args.pairs]
     asked = PairAnswers(subject, args.pairs)
     if args.mode == "swap":
         _ = asked.foils  # refused before anything runs
@@ -137,7 +177,7 @@ def supernode_effect(subject: Subject, args: SupernodeEffectArgs, progress: Prog
     runs = SupernodeRuns(
         subject,
         dictionary,
-        bases,
+        [pair.base for pair in args.pairs],
         [pair.donor for pair in args.pairs] if args.mode == "swap" else None,
         own,
         put_in,
@@ -148,11 +188,11 @@ def supernode_effect(subject: Subject, args: SupernodeEffectArgs, progress: Prog
     progress(1, 2 + args.random_draws, args.mode)
     changed, alone = runs.changed(), runs.others_alone()
     before = value(alone)  # without anything put in, the clean prompt
+    groups = runs.random_groups(args.random_draws, args.seed) if args.mode == "ablate" else ()
     drawn: list[float] = []
-    for logits in runs.random(args.random_draws, args.seed):
+    for logits in _controls(runs, args, groups):
         progress(2 + len(drawn), 2 + args.random_draws, "random features")
         drawn.append((before - value(logits)).mean().item() / gap)
-    no_op = SupernodeRuns(subject, dictionary, bases, bases, own, put_in)
     right, still = asked.right(runs.logits), asked.right(changed)
     moved = asked.foiled(changed) & ~asked.foiled(alone) if args.mode == "swap" else right & ~still
     return SupernodeEffectResult(
@@ -163,16 +203,37 @@ def supernode_effect(subject: Subject, args: SupernodeEffectArgs, progress: Prog
         clean_correct=tuple(right.tolist()),
         kept_answer=tuple(still.tolist()),
         idle=tuple(runs.idle.tolist()),
-        no_op_change=(no_op.changed() - runs.logits).abs().max().item(),
+        no_op_change=runs.no_op_change(),
         others_alone=(clean - before).mean().item() / gap,
         together=(clean - value(changed)).mean().item() / gap,
         moved_together=asked.foiled(changed).float().mean().item() if args.mode == "swap" else None,
         n_pairs=len(args.pairs),
         n_alive=runs.n_alive,
+        size=runs.size(own),
+        random_groups=tuple(tuple(f"{layer}/{f}" for layer, mine in one.items() for f in mine) for one in groups),
+        random_sizes=tuple(map(runs.size, groups)),
         dictionary=dictionary.name,
         dictionary_digest=dictionary.digest,
         dictionary_forced=dictionary.forced,
     )
+
+
+def _controls(
+    runs: SupernodeRuns, args: SupernodeEffectArgs, groups: Sequence[Drawn]
+) -> Iterator[Float[Tensor, "batch vocab"]]:
+    if args.mode == "ablate":
+        return runs.taken_out(groups)
+    return runs.random_directions(args.random_draws, args.seed)
+
+
+def _same(one: str, other: str) -> bool:
+    """Whether two texts are the same but for their spaces."""
+    return one.split() == other.split()
+
+
+def _places(features: Sequence[str]) -> set[tuple[int, ...]]:
+    """Features however they are written."""
+    return {tuple(map(int, re.findall(r"\d+", name))) for name in features}
 
 
 def _cell(name: str, drops: list[float], moved: list[bool], gap: float, drawn: list[float]) -> SupernodeCell:

@@ -14,8 +14,11 @@ from rich.text import Text
 from ...tools import ToolError
 from ..asking import Where, ask, desk_for, start_run
 from ..console import TEXT, Watcher, hang
+from ..endpoint import endpoint_of
 from ..failing import Stopped
 from ..planners.interface import CannotRead, ContrastPair
+from ..planners.llm_endpoint import EndpointError
+from ..planners.llm_writing import ProbeWriter
 from ..planners.reading import FORMS, read_question
 from ..report._text import visible
 from ..runs import RunFolder, UnreadableFile
@@ -42,8 +45,11 @@ def ask_command(
     try:
         console = Console(stderr=as_json, soft_wrap=not (sys.stderr if as_json else sys.stdout).isatty())
         _print_head(console, subject, folder)
-        with desk_for(where, subject, folder) as desk, Watcher(console) as watcher:
+        with desk_for(where, subject, folder, _writer(settings, folder)) as desk, Watcher(console) as watcher:
             ask(desk, watcher.see)
+    except EndpointError as error:
+        way = _command("ask --resume", settings, folder)
+        raise ToolError(error.message, mend=f"{error.mend} Nothing measured is lost; to go on: {way}") from None
     except KeyboardInterrupt:
         way = _command("ask --resume", settings, folder)
         raise Stopped(f"Nothing measured is lost; to go on with this run: {way}") from None
@@ -54,6 +60,12 @@ def ask_command(
     else:
         print_answer(console, report, paths, _command("verify", settings, folder))
     return report
+
+
+def _writer(settings: Settings, folder: RunFolder) -> ProbeWriter | None:
+    """Who writes the run's probes; none where they are made without a language model."""
+    info = folder.info
+    return ProbeWriter(lambda: endpoint_of(settings), info.probes_by, info.seed) if info.probes_by else None
 
 
 def _resumed(settings: Settings, resume: str, question: str, download: bool) -> "tuple[Subject, RunFolder]":
@@ -77,11 +89,12 @@ def _begun(
         raise CannotRead("No question was given.", mend=f'Usage: vesalius ask "QUESTION". Forms of question:\n{listed}')
     given = read_pairs(pairs) if pairs else ()
     task = read_question(question, given)
+    probes_by = endpoint_of(settings).model if settings.probes == "llm" else ""
     from ...tools import load_subject
 
     subject = load_subject(settings.model, settings.device, download=download)
     try:
-        return subject, start_run(where, subject, question, settings.seed, settings.device, given)
+        return subject, start_run(where, subject, question, settings.seed, settings.device, given, probes_by)
     except ToolError as error:
         raise with_known_words(error, task.prompt, subject.tasks) from error
 

@@ -113,18 +113,29 @@ def _memory(settings: Settings) -> Check:
 
 def _planner(settings: Settings) -> Check:
     if not settings.planner_url:
-        return Check("planner endpoint", "none set: questions are read by the protocol planner", True)
+        return Check("planner endpoint", "none set: no language model writes probes or scores names", True)
     import openai
 
+    from ..endpoint import endpoint_of
+    from ..failing import SettingError
+
+    try:
+        endpoint = endpoint_of(settings)
+    except SettingError as error:
+        what, _, mend = str(error).partition(". ")
+        return Check("planner endpoint", what, False, mend)
     client = openai.OpenAI(
-        base_url=settings.planner_url,
-        api_key=os.environ.get("OPENAI_API_KEY", "none"),
+        base_url=endpoint.base_url,
+        api_key=endpoint.api_key.get_secret_value(),
         timeout=ENDPOINT_SECONDS,
         max_retries=0,
     )
     try:
         models = [model.id for model in client.models.list()]
     except openai.OpenAIError as error:
-        mend = "Start the server, or unset VESALIUS_PLANNER_URL."
-        return Check("planner endpoint", f"{settings.planner_url} does not answer: {type(error).__name__}", False, mend)
-    return Check("planner endpoint", f"{settings.planner_url}: {', '.join(models[:3])}", True)
+        mend = "Start the server, check the key, or unset VESALIUS_PLANNER_URL."
+        return Check("planner endpoint", f"{endpoint.shown} does not answer: {type(error).__name__}", False, mend)
+    if endpoint.model not in models:
+        mend = f"Set VESALIUS_PLANNER_MODEL to one of {', '.join(models[:3]) or 'its models'}."
+        return Check("planner endpoint", f"{endpoint.shown} does not list {endpoint.model}", False, mend)
+    return Check("planner endpoint", f"{endpoint.shown}: {endpoint.model}", True)

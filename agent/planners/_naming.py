@@ -2,52 +2,72 @@
 
 The prompt's own features are named first, then those of prompts with other answers, because a name is tested by putting
 another value's features in its place. All of it is exploration; what is claimed comes from `proposals`.
+
+Probes are made by the instrument itself, or a language model writes those of every prompt beforehand. The one never
+stands in for the other: where what was written cannot be used, that prompt's features are not named, and it is said.
 """
 
 from collections.abc import Iterator, Sequence
 
 from ...tools import Measurement
+from ..report.schema import Sentence
 from ._pairs import matched_task
+from ._plain import name, say
 from ._supernode_prompts import Setting, prompts_of_others
 from ._supernodes import Named, NameTest, name_tests, worth_sealing
-from .interface import Experiment, Proposal, View
+from .interface import Experiment, Inquiry, Proposal, View
+from .llm_kept import Kept
+from .llm_written import WrittenProbe
 
 KEY = "probes"
 OTHERS = 8  # prompts of other answers, so that enough values can be put in to judge by
 SELECTED = 0.8  # share of influence; what `probe_prompts` selects by itself
 MOST_TESTED = 6  # supernodes, those of most influence
+MOST_LOOKED_AT = 40  # features in whose contexts concepts are looked for; as many as are named
 
 
 class Naming:
-    """The naming of one investigation."""
+    """The naming of one investigation.
 
-    def __init__(self, seed: int) -> None:
-        self._seed = seed
+    Args:
+        probes_by: Language model that writes the probes; empty where they are made without one.
+    """
+
+    def __init__(self, seed: int, probes_by: str = "") -> None:
+        self._seed, self._probes_by = seed, probes_by
         # A planner is asked again after every experiment; what names predict hangs on the probes alone.
         self._known: dict[tuple[str, ...], tuple[NameTest, ...]] = {}
+        self._kept: dict[str, Kept] = {}
+
+    def inquiries(self, view: View) -> Iterator[Experiment | Inquiry]:
+        """What a language model is to write, and what it takes to ask it; nothing where none is asked.
+
+        All of it at once, so that an endpoint that does not answer is found out before the costly experiments.
+        """
+        if not self._probes_by or view.task.kind != "why" or view.card.dictionary is None:
+            return
+        yield self._selection(view)
+        yield from self._context_words(view)
+        kept = self._kept_of(view)
+        words = tuple(word for word in view.card.words if not kept.tells(word))
+        task = view.task
+        yield Inquiry(key=KEY, prompt=task.prompt, target=task.answer, contexts=_contexts(view), words=words)
+        setting = self._setting(view)
+        for prompt, answer in prompts_of_others(setting, OTHERS) if setting else ():
+            yield Inquiry(key=_key(answer), prompt=prompt, target=answer, words=words)
 
     def explorations(self, view: View) -> Iterator[Experiment]:
         """Name features, then see what the named groups do."""
         task = view.task
-        yield Experiment(
-            key="selection",
-            tool="select_features",
-            args={
-                "prompt": task.prompt,
-                "targets": [task.answer],
-                "dictionary": view.card.dictionary,
-                "threshold": SELECTED,
-            },
-            why="how much of the answer the features of most influence explain, beside random ones",
-        )
+        yield self._selection(view)
         why = "what the features of most influence stand for, by where they fire on probe prompts"
-        yield self._probing(view, KEY, task.prompt, task.answer, why)
+        yield from self._probing(view, KEY, task.prompt, task.answer, why)
         setting = self._setting(view)
         if setting is None or KEY not in view.results:
             return
         for prompt, answer in prompts_of_others(setting, OTHERS):
             why = f"the same where the answer is `{answer}`: values to put in instead"
-            yield self._probing(view, _key(answer), prompt, answer, why)
+            yield from self._probing(view, _key(answer), prompt, answer, why)
         for test in self._tests(view, setting):
             yield test.experiment
 
@@ -64,6 +84,19 @@ class Naming:
         ]
         return tuple(test.proposal(str(number)) for number, test in enumerate(borne_out, start=first))
 
+    def unwritten(self, view: View) -> Iterator[Sentence]:
+        """Prompts whose features were not named because nothing that was written for them can be used."""
+        for key, written in view.written.items():
+            which = "the prompt" if key == KEY else f"the prompt answered {name(key.removeprefix(_key('')))}"
+            if written.problem:
+                why = f"{name(written.problem)} No other probes were made instead."
+                yield say(f"No features of {which} were named: {name(written.model)} wrote no probes.", why)
+            elif not self._usable(view, key):
+                why = "each tells something that is kept back to confirm."
+                yield say(
+                    f"No features of {which} were named: of the probes by {name(written.model)} none may be used,", why
+                )
+
     def _tests(self, view: View, setting: Setting) -> tuple[NameTest, ...]:
         """What the names predict, as far as prompts were probed."""
         answers = [answer for _, answer in prompts_of_others(setting, OTHERS)]
@@ -79,9 +112,64 @@ class Naming:
         found = matched_task(view.task, view.card)
         return Setting(view.card.tasks, found[0], view.task.prompt, self._seed) if found else None
 
-    def _probing(self, view: View, key: str, prompt: str, target: str, why: str) -> Experiment:
+    def _kept_of(self, view: View) -> Kept:
+        if view.task.prompt not in self._kept:
+            self._kept[view.task.prompt] = Kept(self._setting(view))
+        return self._kept[view.task.prompt]
+
+    def _selection(self, view: View) -> Experiment:
+        return Experiment(
+            key="selection",
+            tool="select_features",
+            args={
+                "prompt": view.task.prompt,
+                "targets": [view.task.answer],
+                "dictionary": view.card.dictionary,
+                "threshold": SELECTED,
+            },
+            why="how much of the answer the features of most influence explain, beside random ones",
+        )
+
+    def _context_words(self, view: View) -> Iterator[Experiment]:
+        """At which words the features in question peak, for whoever writes about them."""
+        selected = view.results.get("selection")
+        if selected is None or not selected.result["features"] or not view.card.n_texts:
+            return
+        yield Experiment(
+            key="context words",
+            tool="make_probes",
+            args={
+                "prompt": view.task.prompt,
+                "target": view.task.answer,
+                "features": [one["id"] for one in selected.result["features"][:MOST_LOOKED_AT]],
+                "dictionary": view.card.dictionary,
+                "seed": self._seed,
+            },
+            why=f"at which words those features peak in the model's texts, to tell {name(self._probes_by)}",
+        )
+
+    def _probing(self, view: View, key: str, prompt: str, target: str, why: str) -> Iterator[Experiment]:
+        """The naming of one prompt's features; nothing as long as, or if, its probes cannot be had."""
         args = {"prompt": prompt, "target": target, "dictionary": view.card.dictionary, "seed": self._seed}
-        return Experiment(key=key, tool="probe_prompts", args=args, why=why)
+        if self._probes_by:
+            usable = self._usable(view, key)
+            if not usable:  # an empty list would have the instrument make its own
+                return
+            written = view.written[key]
+            args["probes"] = [one.model_dump() for one in usable]
+            left_out = len(written.probes) - len(usable)
+            without = f", {left_out} left out that tell what is kept back" if left_out else ""
+            why += f"; probes by the language model {name(written.model)}{without}"
+        yield Experiment(key=key, tool="probe_prompts", args=args, why=why)
+
+    def _usable(self, view: View, key: str) -> tuple[WrittenProbe, ...]:
+        written, kept = view.written.get(key), self._kept_of(view)
+        return tuple(one for one in written.probes if not kept.tells(one.text)) if written else ()
+
+
+def _contexts(view: View) -> tuple[str, ...]:
+    made = view.results.get("context words")
+    return tuple(one["label"] for one in made.result["concepts"] if one["role"] == "context") if made else ()
 
 
 def _predicted(probed: Sequence[Measurement], setting: Setting, dictionary: str) -> Iterator[NameTest]:

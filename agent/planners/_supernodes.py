@@ -13,7 +13,7 @@ A name that no task data can test, or whose group does nothing in discovery, is 
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,7 +42,7 @@ DISCOVERY_PAIRS = 12
 PAIRS_OF_AN_ARM = 12
 PAIRS_OF_ABSENCE = 48  # that nothing happens takes more to show
 FEWEST_PAIRS = 6
-DISCOVERY_DRAWS = 20
+DISCOVERY_DRAWS = 20  # random groups that an effect has to be above; that there is none is compared with nothing
 SCREEN_SEED = 0
 PHASES: tuple[Phase, Phase] = ("seen", "kept back")
 SAID = re.compile(r"Say \((.+)\)")
@@ -91,7 +91,7 @@ class NameTest:
         return Experiment(
             key=self.key,
             tool=TOOL,
-            args=self._args(self.discovery) | {"random_draws": DISCOVERY_DRAWS},
+            args=self._args(self.discovery) | {"random_draws": DISCOVERY_DRAWS if self.direction == "positive" else 0},
             why=f"whether {self.statement[:1].lower()}{self.statement[1:].rstrip('.')}",
         )
 
@@ -161,23 +161,42 @@ def name_tests(
 def worth_sealing(test: NameTest, seen: Measurement) -> bool:
     """Whether discovery bears a prediction out, beyond its noise and beyond every random group.
 
+    That nothing happens is asked of either half of the prompts, as the judge will: one answer that does need the group
+    is soon lost among many.
+
     Args:
         seen: what the group did on discovery prompts.
     """
     (cell,) = seen.result["cells"]
-    found = bootstrap_interval(cell["effects"], clusters_of(seen), seed=SCREEN_SEED)
     right = seen.result["clean_correct"]
-    if found.low is None or found.high is None or seen.result["gap"] <= 0 or 2 * sum(right) < len(right):
+    if seen.result["gap"] <= 0 or 2 * sum(right) < len(right):
+        return False
+    effects, clusters = cell["effects"], clusters_of(seen)
+    everywhere = _interval(effects, clusters, range(len(effects)))
+    if everywhere is None:
         return False
     if test.direction == "none":
-        return found.low > -SMALLEST_EFFECT and found.high < SMALLEST_EFFECT
-    return found.low > max(SMALLEST_EFFECT, *cell["random_effects"])
+        found = (everywhere, *(_interval(effects, clusters, half) for half in _halves(seen.args["pairs"])))
+        return all(one is not None and one[0] > -SMALLEST_EFFECT and one[1] < SMALLEST_EFFECT for one in found)
+    return everywhere[0] > max(SMALLEST_EFFECT, *cell["random_effects"])
+
+
+def _interval(effects: Sequence[float], clusters: Sequence[str], places: Iterable[int]) -> tuple[float, float] | None:
+    """Limits of the mean effect over some of the pairs; none of a single cluster."""
+    mine = tuple(places)
+    found = bootstrap_interval([effects[i] for i in mine], [clusters[i] for i in mine], seed=SCREEN_SEED)
+    return None if found.low is None or found.high is None else (found.low, found.high)
 
 
 def _swap(
     node: Named, slot: str, setting: Setting, counterparts: Mapping[str, tuple[str, ...]]
 ) -> Iterator[dict[str, Any]]:
-    others = sorted(value for value in counterparts if value != node.name and slot_of(setting, value) == slot)
+    mine = set(node.features)
+    others = sorted(
+        value
+        for value, features in counterparts.items()  # one that has no feature of its own puts nothing in
+        if value != node.name and slot_of(setting, value) == slot and not set(features) <= mine
+    )
     confirming = swap_pairs(setting, node.name, others, "kept back", 2 * PAIRS_OF_AN_ARM)
     yield {
         "what": "swap",
@@ -260,9 +279,14 @@ def _halved(pairs: Sequence[PairArgs], what: str) -> dict[str, tuple[PairArgs, .
 
     One family, which limits the tier of a claim, where there are too few pairs for two.
     """
-    kinds = sorted({pair["cluster"] for pair in pairs})
-    halves = {f"{what}, {part}": set(kinds[i::2]) for i, part in enumerate(("one half", "other half"))}
-    families = {family: tuple(pair for pair in pairs if pair["cluster"] in mine) for family, mine in halves.items()}
-    if any(len(mine) < FEWEST_PAIRS for mine in families.values()):
-        families = {what: tuple(pairs)}
+    halves = _halves(pairs)
+    names = (what,) if len(halves) == 1 else (f"{what}, one half", f"{what}, other half")
+    families = {name: tuple(pairs[i] for i in mine) for name, mine in zip(names, halves, strict=True)}
     return {family: mine for family, mine in families.items() if len(mine) >= FEWEST_PAIRS}
+
+
+def _halves(pairs: Sequence[PairArgs]) -> list[list[int]]:
+    """Places of the pairs of every other entity, and of the rest; all in one where either would be too few."""
+    kinds = sorted({pair["cluster"] for pair in pairs})
+    halves = [[i for i, pair in enumerate(pairs) if pair["cluster"] in kinds[part::2]] for part in (0, 1)]
+    return halves if all(len(mine) >= FEWEST_PAIRS for mine in halves) else [[*range(len(pairs))]]

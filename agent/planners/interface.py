@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 from ...tools import Frozen, Measurement, SubjectKey, TaskFamily, ToolError
 from .._evidence import Hypothesis, Judgement, Prediction
 from ..report.schema import Sentence
+from .llm_written import WrittenProbes
 
 Phase = Literal["explore", "confirm", "control", "black_box"]
 
@@ -62,6 +63,9 @@ class SubjectCard(Frozen):
     dictionary_digest: str | None = Field(default=None, description="SHA-256 of that dictionary.")
     tasks: tuple[TaskFamily, ...] = Field(description="Prompt families with known answers.")
     n_texts: int = Field(description="Neutral sentences that came with the model (count).")
+    words: tuple[str, ...] = Field(
+        default=(), description="All that it can read, where that is a short list of words; empty where it reads more."
+    )
 
 
 class Recalled(Frozen):
@@ -87,6 +91,16 @@ class Experiment(Frozen):
     prediction: str = Field(default="", description="The sealed prediction that it tests; empty outside confirmation.")
 
 
+class Inquiry(Frozen):
+    """Probes that a planner wants of a language model: asked for once, kept in the ledger, from then on plain data."""
+
+    key: str = Field(description="Key of the experiment that they are for.")
+    prompt: str = Field(description="Prompt whose features are to be understood.")
+    target: str = Field(description="The next word that it is about.")
+    contexts: tuple[str, ...] = Field(default=(), description="Words at which its features peak.")
+    words: tuple[str, ...] = Field(default=(), description="Words to keep to; none where the subject reads any text.")
+
+
 class View(Frozen):
     """All that a planner sees."""
 
@@ -96,6 +110,9 @@ class View(Frozen):
     recalled: tuple[Recalled, ...] = Field(default=(), description="Earlier findings about these weights.")
     failed: Mapping[str, str] = Field(
         default_factory=dict, description="Experiments that could not run, with the reason."
+    )
+    written: Mapping[str, WrittenProbes] = Field(
+        default_factory=dict, description="What a language model wrote, by the key of the inquiry."
     )
 
 
@@ -139,8 +156,8 @@ class Planner(Protocol):
         """Understand a question; raises `CannotRead` rather than guess."""
         ...
 
-    def next_experiment(self, view: View) -> Experiment | None:
-        """The next exploratory experiment; none when it is time to seal."""
+    def next_experiment(self, view: View) -> Experiment | Inquiry | None:
+        """The next exploratory experiment, or what a language model is to write first; none when it is time to seal."""
         ...
 
     def propose(self, view: View) -> tuple[Proposal, ...]:

@@ -13,7 +13,7 @@ from ._naming import Naming
 from ._pairs import MAJORITY, Pool, held_out_rows, matched_task, pool_from_pairs, pool_from_task
 from ._plain import name
 from ._wording import Wording
-from .interface import ContrastPair, Experiment, JudgedClaim, Proposal, SubjectCard, Task, View, Words
+from .interface import ContrastPair, Experiment, Inquiry, JudgedClaim, Proposal, SubjectCard, Task, View, Words
 from .reading import read_question
 
 LEAST_SURE = 0.1  # probability below which the model does not so much answer as spread its guesses
@@ -21,22 +21,31 @@ MIN_PAIRS = 6  # below this neither exploration nor confirmation can say anythin
 
 
 class ProtocolPlanner:
-    """Plans without a language model."""
+    """Plans without a language model; one may write its probes.
+
+    Args:
+        probes_by: that one's name; empty where probes are made without one.
+    """
 
     name = "protocol"
 
-    def __init__(self, seed: int = 0) -> None:
-        self.seed, self._naming = seed, Naming(seed)
+    def __init__(self, seed: int = 0, probes_by: str = "") -> None:
+        self.seed, self._naming = seed, Naming(seed, probes_by)
+        if probes_by:
+            self.name = f"protocol, probes by {probes_by}"
 
     def read(self, question: str, pairs: tuple[ContrastPair, ...], card: SubjectCard) -> Task:
         """The task, or `CannotRead` with the forms that can be read."""
         return read_question(question, pairs)
 
-    def next_experiment(self, view: View) -> Experiment | None:
-        """The first experiment of the course that has neither run nor failed."""
-        for experiment in self._course(view):
-            if experiment.key not in view.results and experiment.key not in view.failed:
-                return experiment
+    def next_experiment(self, view: View) -> Experiment | Inquiry | None:
+        """The first of the course that has neither run nor failed, or that nobody has been asked yet."""
+        for wanted in self._course(view):
+            if isinstance(wanted, Inquiry):
+                if wanted.key not in view.written:
+                    return wanted
+            elif wanted.key not in view.results and wanted.key not in view.failed:
+                return wanted
         return None
 
     def propose(self, view: View) -> tuple[Proposal, ...]:
@@ -58,9 +67,10 @@ class ProtocolPlanner:
 
     def word(self, view: View, claims: tuple[JudgedClaim, ...]) -> Words:
         """The answer, with every figure a reference."""
-        return Wording(view, claims, self.pool(view), premise_holds(view)).words()
+        words = Wording(view, claims, self.pool(view), premise_holds(view)).words()
+        return words.model_copy(update={"not_found": (*words.not_found, *self._naming.unwritten(view))})
 
-    def _course(self, view: View) -> Iterator[Experiment]:
+    def _course(self, view: View) -> Iterator[Experiment | Inquiry]:
         """All experiments of the investigation as far as the results so far determine them, in order."""
         if view.task.kind == "feature":
             yield from _feature_question.explorations(view)
@@ -68,6 +78,7 @@ class ProtocolPlanner:
         yield self._premise(view.task)
         if premise_holds(view) is not True:
             return
+        yield from self._naming.inquiries(view)
         yield from self._pair_making(view)
         pool = self.pool(view)
         if pool is None:

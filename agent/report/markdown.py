@@ -1,5 +1,7 @@
-"""The report in short, for a pull request: answer, claims with their gates that did not pass, what was not found."""
+"""The report in short, for a pull request: answer, claims with failed gates, supernodes, what was not found."""
 
+from ._circuit_view import circuit_summary
+from ._markdown_supernodes import in_cell, supernode_table
 from ._sentence import Sentence
 from ._text import markdown_block, markdown_code, markdown_text
 from .effects import effect_cell
@@ -18,6 +20,8 @@ def render_report_markdown(report: Report) -> str:
         *(render_markdown(sentence, lookup) for sentence in report.answer),
         f"**Premise:** {render_markdown(report.premise.sentence, lookup)}",
         *_claims(report, lookup),
+        *supernode_table(report, lookup),
+        *circuit_summary(report, lookup),
         *_listed("Not found", report.not_found, lookup),
         *_listed("Prompting alone", report.black_box, lookup),
         _coverage(report),
@@ -50,7 +54,7 @@ def _claims(report: Report, lookup: Lookup) -> list[str]:
 
 def _row(claim: Claim, lookup: Lookup) -> str:
     judged = claim.judgement
-    sentence = _cell(render_markdown(claim.sentence, lookup))
+    sentence = in_cell(render_markdown(claim.sentence, lookup))
     cells = (
         claim.id,
         f"{VERDICTS[judged.verdict][0]} {judged.verdict}",
@@ -60,15 +64,6 @@ def _row(claim: Claim, lookup: Lookup) -> str:
         ", ".join(claim.measurements),
     )
     return f"| {' | '.join(cells)} |"
-
-
-def _cell(markdown: str) -> str:
-    """Markdown whose bars divide no table: those of code spans are not escaped yet."""
-    escaped, bare = "", False
-    for character in markdown:
-        escaped += "\\|" if character == "|" and not bare else character
-        bare = character == "\\" and not bare
-    return escaped
 
 
 def _unpassed(claim: Claim) -> list[str]:

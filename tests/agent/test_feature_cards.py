@@ -4,9 +4,8 @@ from typing import Any
 
 import pytest
 from rich.console import Console
-from vesalius.agent._evidence import Arm, Hypothesis, Judgement, Prediction
-from vesalius.agent._feature_cards import Tests as SealedTests
-from vesalius.agent._feature_cards import cards_of
+from vesalius.agent._evidence import Arm, Hypothesis, Judgement, Prediction, predicts_all_due
+from vesalius.agent._feature_cards import Tests as SealedTests, cards_of
 from vesalius.agent._samples import arm_key
 from vesalius.agent.commands.remembering import _print, details
 from vesalius.agent.planners.interface import JudgedClaim, Proposal
@@ -126,11 +125,32 @@ def test_a_name_is_confirmed_by_the_verdicts_on_its_own_supernode_alone(atlas, p
     assert (card.status, card.tier) == ("confirmed", "causal"), "as sure as the weakest of its tests"
     failed = made(atlas, [probed], sealed, (held[0], judged(spared, "inconclusive")))[feature]
     assert (failed.status, failed.tier) == ("not confirmed", "observed")
+    alone = made(atlas, [probed], (mine,), held[:1])[feature]
+    assert (alone.status, alone.claims[0].done) == ("not confirmed", "taken out"), "nobody asked whether for that alone"
     untested = made(atlas, [probed], sealed, held[:1])[feature]
     assert [claim.verdict for claim in untested.claims] == ["supported", "untested"]
     assert (untested.status, untested.tier) == ("not confirmed", "observed")
     nothing = made(atlas, [probed], (another,), (judged(another, "supported"),))[feature]
     assert (nothing.status, nothing.claims) == ("suggested", ())
+
+
+@pytest.mark.parametrize("modes", [("swap",), ("ablate",), ("ablate", "ablate"), ("swap", "ablate")])
+@pytest.mark.parametrize("directions", [("positive", "none"), ("none", "positive")])
+def test_cards_and_reports_ask_a_name_for_the_same_tests(atlas, probed, modes, directions):
+    """A report reads predictions, a card what it kept of them: they must not differ in what confirms a name."""
+    one = probed.result["features"][0]
+    sealed = [
+        taken(proposal(n, one["name"], (place(one),), direction), mode)
+        for n, (mode, direction) in enumerate(zip(modes, directions, strict=False), start=1)
+    ]
+    card = made(atlas, [probed], sealed, [judged(mine, "supported") for mine in sealed])[place(one)]
+    assert card.confirmed is predicts_all_due(mine.prediction for mine in sealed)
+
+
+def taken(mine: Proposal, mode: str) -> Proposal:
+    """The proposal, its group exchanged or taken out."""
+    arms = tuple(arm.model_copy(update={"args": arm.args | {"mode": mode}}) for arm in mine.prediction.arms)
+    return mine.model_copy(update={"prediction": mine.prediction.model_copy(update={"arms": arms})})
 
 
 def test_a_test_in_another_dictionary_says_nothing(atlas, probed):
@@ -206,7 +226,7 @@ def test_a_card_is_told_in_plain_words_before_its_figures(atlas, probed, scored,
     one = next(
         one for one, s in zip(probed.result["features"], scored.result["features"], strict=True) if s["detection"]
     )
-    mine = proposal(1, one["name"], (place(one),))
+    mine = taken(proposal(1, one["name"], (place(one),)), "swap")
     card = made(atlas, [probed, scored], (mine,), (judged(mine, "supported"),))[place(one)]
     with Memory(tmp_path / "memory", HashingEmbedder()) as memory:
         memory.remember([card])
@@ -214,7 +234,7 @@ def test_a_card_is_told_in_plain_words_before_its_figures(atlas, probed, scored,
     _print(Console(soft_wrap=True), hit)
     shown = capsys.readouterr().out.splitlines()
     assert shown[1].strip() == card.told
-    assert "confirmed" in shown[1]
+    assert "the name is confirmed" in shown[1]
     rest = "\n".join(shown[2:])
     assert "c1: supported, controlled" in rest
     assert f"detection {card.detection.score:.2f} (" in rest

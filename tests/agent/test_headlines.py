@@ -74,3 +74,14 @@ def test_signatures_tell_the_largest_activation_and_where_it_is(atlas):
     assert told(found.model_copy(update={"result": found.result | {"features": silent}})).endswith(
         "none of them fires."
     )
+
+
+def test_probes_that_were_given_and_cannot_be_read_are_said_to_be_left_out(atlas):
+    texts = ["Dallas lies in the state of Texas", "the state containing Waco is Texas", "state: Waco is Texas"]
+    probes = [{"text": text, "concept": "Texas"} for text in texts]
+    args = {"prompt": PROMPT, "target": "Austin", "features": ["1/3"]}
+    found = run(atlas, "probe_prompts", probes=probes, **args)
+    assert told(found).endswith("Of the probes that were given, 1 cannot be read by the model and are left out.") is (
+        any(one["name"] for one in found.result["supernodes"])
+    )
+    assert "given" not in told(run(atlas, "probe_prompts", probes=probes[:2], **args))

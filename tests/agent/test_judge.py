@@ -4,8 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from scipy import stats
 from vesalius.agent._evidence import Arm, Evidence, Prediction, Sample
 from vesalius.agent.judge import TIERS, WORDS, check_wording, judge

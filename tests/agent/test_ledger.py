@@ -8,8 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from vesalius.agent.ledger import GENESIS, Ledger, LedgerError, read_ledger
 from vesalius.tools import canonical, digest
 

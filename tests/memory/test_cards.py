@@ -7,8 +7,11 @@ from pydantic import ValidationError
 from vesalius.memory import CardClaim, CardScore, FeatureCard, Memory, RememberError
 
 
-def sealed_test(verdict="supported", predicts="effect", tier="controlled", claim="c1") -> CardClaim:
-    return CardClaim(claim=claim, verdict=verdict, tier=tier, predicts=predicts, statement="Without it Austin falls.")
+def sealed_test(
+    verdict="supported", predicts="effect", tier="controlled", claim="c1", done="taken out", **more
+) -> CardClaim:
+    said = {"statement": "Without it Austin falls.", "done": done, **more}
+    return CardClaim(claim=claim, verdict=verdict, tier=tier, predicts=predicts, **said)
 
 
 SCORE = CardScore(score=0.9, low=0.7, high=0.98, n=20, permuted=0.55)
@@ -18,7 +21,9 @@ SCORE = CardScore(score=0.9, low=0.7, high=0.98, n=20, permuted=0.55)
     ("claims", "status", "says"),
     [
         ((), "suggested", "a suggestion: no sealed test"),
-        ((sealed_test(),), "confirmed", "confirmed, in all of 1 sealed test "),
+        ((sealed_test(done="exchanged"),), "confirmed", "confirmed, in all of 1 sealed test "),
+        ((sealed_test(),), "not confirmed", "1 sealed test did not try whether anything else needs it"),
+        ((sealed_test(done=None),), "not confirmed", "did not try whether anything else needs it"),
         ((sealed_test(), sealed_test(predicts="no effect", claim="c2")), "confirmed", "in all of 2 sealed tests"),
         ((sealed_test(), sealed_test("refuted", claim="c2")), "not confirmed", "held in 1 of 2 sealed tests only"),
         ((sealed_test(), sealed_test("inconclusive", claim="c2")), "not confirmed", "held in 1 of 2"),
@@ -26,7 +31,7 @@ SCORE = CardScore(score=0.9, low=0.7, high=0.98, n=20, permuted=0.55)
         ((sealed_test(predicts="no effect"),), "not confirmed", "tried only what it does not do"),
     ],
 )
-def test_a_name_is_confirmed_only_where_every_test_held_and_one_of_them_showed_an_effect(card, claims, status, says):
+def test_a_name_is_confirmed_only_where_every_test_held_and_they_are_all_it_owes(card, claims, status, says):
     made = card("Texas", feature="1/37", feature_class="Semantic", claims=claims)
     assert (made.status, made.confirmed) == (status, status == "confirmed")
     assert made.told.startswith("Feature 1/37 is called 'Texas' (Semantic)")

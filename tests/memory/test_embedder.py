@@ -8,8 +8,14 @@ import sys
 import numpy as np
 import pytest
 import torch
-from vesalius.memory import Embedder, HashingEmbedder, MiniLmEmbedder, RememberError, default_embedder
-from vesalius.memory import _embedder as embedder_module
+from vesalius.memory import (
+    Embedder,
+    HashingEmbedder,
+    MiniLmEmbedder,
+    RememberError,
+    _embedder as embedder_module,
+    default_embedder,
+)
 
 STATEMENT = "Head 3.5 copies the name that came before"
 PARAPHRASE = "An attention head repeats the earlier name"

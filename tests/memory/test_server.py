@@ -12,8 +12,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from vesalius.memory import Memory, RememberError
-from vesalius.memory import _chroma as chroma_module
+from vesalius.memory import Memory, RememberError, _chroma as chroma_module
 
 
 def free_port() -> int:

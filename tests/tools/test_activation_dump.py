@@ -6,9 +6,9 @@ import os
 import numpy as np
 import pytest
 from probed_graphs import FIRES, PROBES, dump_file
-from vesalius.tools import ToolError
-from vesalius.tools import _activation_dump as dumps
+from vesalius.tools import ToolError, _activation_dump as dumps
 from vesalius.tools._activation_dump import read_dump
+from vesalius.tools._graph_reading import read_text
 
 
 def written(tmp_path, file) -> object:
@@ -136,5 +136,17 @@ def test_a_file_that_is_too_large_is_refused_before_it_is_read(tmp_path, monkeyp
 
 def test_bytes_that_are_no_text_are_refused(tmp_path):
     (tmp_path / "a.json").write_bytes(b"\xff\xfe{")
-    with pytest.raises(ToolError, match="no JSON"):
+    with pytest.raises(ToolError, match=r"no UTF-8 text.*Give a file of the form"):
         read_dump(tmp_path / "a.json")
+
+
+def test_dumps_and_graphs_are_read_by_one_rule(tmp_path):
+    """What one of them refuses before it is parsed the other refuses in the same words, each with its own mend."""
+    path = tmp_path / "a.json"
+    for content, says in ((None, "There is no file a.json."), (b"\xff", "a.json is no UTF-8 text: invalid start byte")):
+        if content is not None:
+            path.write_bytes(content)
+        for read, mend in ((read_dump, "Give a file of the form"), (read_text, "Give a graph that circuit-tracer")):
+            with pytest.raises(ToolError, match=says) as refused:
+                read(path)
+            assert refused.value.mend.startswith(mend)

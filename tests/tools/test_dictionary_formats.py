@@ -20,8 +20,7 @@ from dictionary_files import (
     write_saelens,
     write_tracer,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from safetensors.torch import save_file
 from vesalius.tools import ToolError
 from vesalius.tools._dictionary import Transcoder

@@ -20,10 +20,18 @@ import torch
 from conftest import make_subject, random_model, word_tokenizer
 from safetensors.torch import load_file, save_file
 from vesalius.agent.commands.training import stopped_between_steps
-from vesalius.tools import Subject, ToolError, Transcoder, TranscoderRecipe, get_tool, load_subject, silent
-from vesalius.tools import _dictionary_fit as fit
-from vesalius.tools import _dictionary_texts as text_parts
-from vesalius.tools import _dictionary_training as training
+from vesalius.tools import (
+    Subject,
+    ToolError,
+    Transcoder,
+    TranscoderRecipe,
+    _dictionary_fit as fit,
+    _dictionary_texts as text_parts,
+    _dictionary_training as training,
+    get_tool,
+    load_subject,
+    silent,
+)
 from vesalius.tools._base import canonical, digest
 from vesalius.tools._dictionary import Dictionary
 from vesalius.tools._dictionary_checkpoint import Checkpoints

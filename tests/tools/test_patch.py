@@ -4,6 +4,7 @@ import pytest
 import torch
 from conftest import make_subject
 from vesalius.tools import ToolError, load_tools
+from vesalius.tools._patch_places import SitePlace
 from vesalius.tools._patching import Patching
 from vesalius.tools.patch import PatchArgs, patch, shuffled_by_entity
 
@@ -136,7 +137,7 @@ def test_random_directions_have_the_length_of_the_patch_and_follow_the_seed():
 
 def test_a_random_draw_pushes_every_pair_as_far_as_its_patch_and_all_of_them_the_same_way():
     subject, site = make_subject("gpt2"), "resid_post.1"
-    patching = Patching(subject, args().pairs, [site], ["last"])
+    patching = Patching(subject, args().pairs, [SitePlace(site)], ["last"])
     own, donor = patching.base_values(site, "last"), patching.donor_values(site, "last", "source", None)
     pushed = patching.random_values("last", {site: donor}, seed=3)[site]
     pushes = torch.cat([value - base for value, base in zip(pushed, own, strict=True)])

@@ -3,8 +3,7 @@
 import random
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from vesalius.tools._probe_split import Worded, n_shared, split, split_digest, worded
 from vesalius.tools._probe_texts import Probe
 from vesalius.tools._tasks import Row, TaskFamily, Template

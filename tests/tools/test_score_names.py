@@ -10,6 +10,8 @@ from vesalius.tools import Subject, ToolError, get_tool
 from vesalius.tools._name_scores import BySimulator, Question
 from vesalius.tools._name_simulator import Naming
 from vesalius.tools._probe_contexts import looked_at
+from vesalius.tools._probe_texts import ProbeMaker
+from vesalius.tools._probe_tokens import function_words
 from vesalius.tools.score_names import NameJudgement, ScoreNamesArgs, score_names
 
 TEXAS = {"feature": "1/0", "name": "Texas", "group": "Semantic"}
@@ -191,8 +193,10 @@ def test_what_names_were_made_from_is_no_context(world):
     assert scored(world, TEXAS, contexts=(), neutral=2).n_neutral == 2
     assert scored(world, TEXAS, contexts=("the state of Texas",), neutral=10).n_neutral == 3
     for seed in range(5):
-        sought = looked_at(world, {"Waco", "Lima"}, seed)
+        # As `probe_prompts` would: target and number of probes have no part in it.
+        sought = looked_at(ProbeMaker(world, PROMPT, "Austin", seed, function_words("en"), 9, 8))
         assert sought
+        assert not any({"Waco", "Lima"} & set(text.split()) for text in sought)
         found = scored(world, TEXAS, contexts=(), neutral=10, prompt=PROMPT, naming_seed=seed)
         assert found.n_neutral == 4 - len(sought)
 

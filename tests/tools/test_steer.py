@@ -6,8 +6,9 @@ import pytest
 import torch
 from conftest import make_subject
 from vesalius.tools import ToolError, load_tools
-from vesalius.tools._steering import Push
-from vesalius.tools.steer import SteerArgs, coefficient, steer
+from vesalius.tools._linear_probe import fit_probe
+from vesalius.tools._steering import Push, coefficient
+from vesalius.tools.steer import SteerArgs, steer
 
 PROMPTS = ("w1 w2 w3", "w4 w5")
 NEUTRAL = ("w9 w8 w7 w6", "w5 w1 w3", "w20 w21 w22 w23 w24")
@@ -191,6 +192,96 @@ def test_narrow_sites_are_steered_in_their_own_space():
         assert steer(subject, args(site=site, vector=[1.0] * width)).points[0].effect != 0
 
 
+def test_a_delta_adds_each_tokens_mean_difference_at_the_prompts_end():
+    """Second road: the rows worked out and added by hand."""
+    subject, site = make_subject("gpt2"), "resid_pre.1"
+    pairs = {"positive": ("w10 w11", "w12 w13"), "negative": ("w20 w21", "w22 w23")}
+    rows = torch.stack([values(subject, t, site) for t in pairs["positive"]]).mean(0)
+    rows = rows - torch.stack([values(subject, t, site) for t in pairs["negative"]]).mean(0)
+    step = rows / rows.norm(dim=-1).mean() * unit_at(subject, site) * 0.5
+
+    def add(value):
+        value = value.clone()
+        value[0, 2:4] += step  # of <bos> w1 w2 w3
+        value[1, 1:3] += step  # of <bos> w4 w5
+        return value
+
+    tokens = subject.tokenise(PROMPTS)
+    expected = logit_difference(subject, subject.run(tokens, write={site: add}).last_logits)
+    result = steer(subject, args(site=site, strengths=(0.5,), method="delta", **pairs))
+    assert torch.allclose(torch.tensor(result.points[0].effects), expected - torch.tensor(result.clean), atol=1e-4)
+    assert (result.direction, result.n_rows, result.no_op_change) == ("delta", 2, 0.0)
+    assert result.direction_length == pytest.approx(rows.norm(dim=-1).mean().item() / unit_at(subject, site), rel=1e-4)
+
+
+def test_rows_of_a_delta_end_at_the_last_token_and_begin_anew_before_the_first():
+    rows = torch.tensor([[1.0], [10.0]])
+    mask = torch.tensor([[True] * 5 + [False], [False, True, True, False, True, False]])
+    pushed = Push(torch.ones(1), rows, lambda seen: torch.ones_like(seen))(torch.zeros(2, 6, 1), mask)
+    assert pushed[..., 0].tolist() == [[10, 1, 10, 1, 10, 0], [0, 10, 1, 0, 10, 0]]
+
+
+@pytest.mark.parametrize("family", ["gpt2", "gemma3_text", "gpt_neox"])
+def test_several_sites_are_steered_together_each_along_its_own_direction(family):
+    """Second road: both differences added by hand in one run."""
+    subject = make_subject(family)
+    sites, steps = ("resid_post.0", "attn_out.2"), {}
+    for site in sites:
+        means = [torch.stack([values(subject, t, site).mean(0) for t in ts]).mean(0) for ts in (POSITIVE, NEGATIVE)]
+        difference = means[0] - means[1]
+        steps[site] = difference / difference.norm() * unit_at(subject, site) * 0.7
+
+    def adding(step):
+        def add(value):
+            value = value.clone()
+            value[:, 1:] += step
+            return value
+
+        return add
+
+    tokens = subject.tokenise(PROMPTS)
+    by_hand = subject.run(tokens, write={site: adding(step) for site, step in steps.items()}).last_logits
+    result = steer(subject, args(site=sites[0], also_at=sites[1:], strengths=(0.7,)))
+    expected = logit_difference(subject, by_hand) - torch.tensor(result.clean)
+    assert torch.allclose(torch.tensor(result.points[0].effects), expected, atol=2e-4)
+    assert [place.site for place in result.places] == list(sites)
+    assert [place.unit for place in result.places] == pytest.approx([unit_at(subject, s) for s in sites], rel=1e-5)
+    assert result.no_op_change == 0.0
+
+
+def test_a_clamp_of_several_sites_to_what_they_are_changes_no_bit():
+    result = steer(make_subject("gemma2"), args(also_at=("mlp_out.2",), mode="clamp", strengths=(0.5,)))
+    assert result.no_op_change == 0.0
+
+
+def test_a_probe_finds_the_line_that_parts_its_classes_and_says_how_well():
+    """Known answer: classes that differ along one axis, in noise along the others."""
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.randn(2, 40, 6, generator=generator)
+    apart = torch.tensor([4.0, 0, 0, 0, 0, 0])
+    probe = fit_probe(noise[0] + apart, noise[1] - apart, seed=0)
+    assert probe.weights[0] / probe.weights.norm() > 0.95
+    assert probe.fit.held_out_accuracy == 1.0
+    assert abs(probe.fit.shuffled_accuracy - 0.5) < 0.2
+    assert (probe.fit.n_fitted, probe.fit.n_held_out) == (60, 20)
+    blind = fit_probe(noise[0], noise[1], seed=0)
+    assert blind.fit.held_out_accuracy < 0.8
+
+
+def test_steering_along_a_probe_is_steering_along_its_weights():
+    subject, site = make_subject("llama"), "resid_post.1"
+    contrast = {"positive": [f"w10 w{i}" for i in range(5, 11)], "negative": [f"w20 w{i}" for i in range(5, 11)]}
+    have, lack = (
+        torch.stack([values(subject, text, site).mean(0) for text in contrast[key]]) for key in ("positive", "negative")
+    )
+    probe = fit_probe(have, lack, seed=3)
+    one = steer(subject, args(method="probe", seed=3, **contrast))
+    two = steer(subject, args(vector=probe.weights.tolist(), seed=3))
+    assert one.points[0].effects == pytest.approx(two.points[0].effects, abs=1e-4)
+    assert one.places[0].probe == probe.fit
+    assert two.places[0].probe is None
+
+
 def test_the_reference_models_state_steers_its_answer_and_random_directions_do_not(atlas):
     """Known answer: training placed the state of a city at the city, after block 1."""
     family = next(f for f in atlas.tasks if f.name == "two_hop")
@@ -280,6 +371,18 @@ def test_each_argument_varies_the_result(change):
         ({"random_draws": 19}, "greater than or equal to 20"),
         ({"strengths": ()}, "at least 1 item"),
         ({"strengths": (float("inf"),)}, "finite number"),
+        ({"also_at": ("resid_post.1",)}, "Name each site once"),
+        ({"also_at": ("pattern.1",)}, "Write head outputs"),
+        ({"positive": (), "negative": (), "vector": (1.0,) * 24, "also_at": ("head.1.1",)}, "Give 6 numbers"),
+        ({"method": "probe"}, "at least 4 of each"),
+        ({"method": "delta"}, "equally many tokens, or read them at `last`"),
+        ({"method": "delta", "positive": ("w10",)}, "a delta takes pairs"),
+        ({"method": "delta", "mode": "clamp"}, "can be added alone"),
+        (
+            {"method": "delta", "positive": ("w1 w2 w3",), "negative": ("w4 w5 w6",)},
+            "shorter contrast pairs, or longer prompts",
+        ),
+        ({"positive": (), "negative": (), "vector": (1.0,) * 24, "method": "probe"}, "made of positive and negative"),
     ],
 )
 def test_what_cannot_be_steered_is_refused_with_the_mend(change, mend):

@@ -3,10 +3,13 @@
 import pytest
 import torch
 from conftest import make_subject
-from random_dictionaries import random_dictionary
+from pydantic import ValidationError
+from random_dictionaries import N_FEATURES, random_dictionary
 from vesalius.tools import ToolError, get_tool
+from vesalius.tools._dictionary import neurons_of
 from vesalius.tools._dictionary_file import save_dictionary
-from vesalius.tools._supernode_runs import SupernodeRuns, _written, aligned, group_of
+from vesalius.tools._supernode_runs import SupernodeRuns, aligned, group_of
+from vesalius.tools._supernode_writing import written
 from vesalius.tools.patch import patch
 from vesalius.tools.supernode_effect import SupernodeEffectArgs, supernode_effect
 
@@ -80,11 +83,31 @@ def test_the_no_op_runs_the_way_of_a_swap(monkeypatch):
     assert supernode_effect(subject, args(every_neuron(subject, 1))).no_op_change > 1e-3
 
 
-def test_a_source_equal_to_the_base_moves_nothing_and_is_told(subject):
-    pairs = [{**pair, "source": pair["base"]} for pair in PAIRS]
-    found = supernode_effect(subject, args(every_neuron(subject, 1), pairs=pairs))
-    assert found.cells[0].drops == (0.0, 0.0, 0.0)
-    assert found.idle == (True, True, True)
+@pytest.mark.parametrize("mode", ["swap", "ablate"])
+def test_the_base_prompts_are_read_once_and_once_more_for_random_groups(monkeypatch, mode):
+    subject = make_subject("llama")
+    read, run = [], type(subject).run
+
+    def counting(self, tokens, read_sites=(), write=None, **more):
+        sites = more.pop("read", read_sites)
+        if sites:
+            read.append(subject.tokenizer.decode(tokens.ids[0]))
+        return run(self, tokens, read=sites, write=write)
+
+    monkeypatch.setattr(type(subject), "run", counting)
+    counts = []
+    for draws in (0, 20):
+        read.clear()
+        supernode_effect(subject, args(["1/3", "1/4"], mode, random_draws=draws))
+        counts.append(sum("w3" in text for text in read))
+    assert counts == ([1, 1] if mode == "swap" else [1, 2])
+
+
+def test_activations_of_the_base_itself_move_nothing_and_the_group_counts_as_idle(subject):
+    dictionary, bases = neurons_of(subject), [pair["base"] for pair in PAIRS]
+    runs = SupernodeRuns(subject, dictionary, bases, bases, group_of(dictionary, every_neuron(subject, 1)), [{}] * 3)
+    assert torch.equal(runs.changed(), runs.logits)
+    assert runs.idle.tolist() == [True, True, True]
 
 
 def test_what_counts_is_what_the_group_adds_to_its_counterpart():
@@ -108,41 +131,92 @@ def test_what_counts_is_what_the_group_adds_to_its_counterpart():
     assert any(abs(alone) > 1e-3 for _, alone in due)
 
 
-def test_a_group_that_is_active_nowhere_adds_nothing_whatever_is_put_in():
+def test_a_group_that_is_active_nowhere_adds_nothing_whatever_is_put_in(tmp_path):
     subject = make_subject("llama")
-    pairs = [{**PAIRS[0], "source": PAIRS[0]["base"], "counterpart": "other"}]
-    found = supernode_effect(
-        subject, args(["1/3"], pairs=pairs, counterparts={"other": tuple(every_neuron(subject, 0))})
+    dictionary = random_dictionary(subject, "relu")
+    save_dictionary(dictionary, tmp_path / "some.safetensors")
+    texts = [PAIRS[0]["base"], PAIRS[0]["corrupted"]]
+    idle, *_ = (
+        f"1/{i}" for i in range(N_FEATURES) if not any(_is_active(subject, dictionary, f"1/{i}", t) for t in texts)
     )
-    assert (found.cells[0].drops, found.idle, found.others_alone) == ((0.0,), (True,), 0.0)
+    active = [f"1/{i}" for i in range(N_FEATURES) if _is_active(subject, dictionary, f"1/{i}", texts[1])]
+    more = {"dictionary": str(tmp_path / "some.safetensors"), "force_dictionary": True}
+    pairs = [{**PAIRS[0], "counterpart": "other"}]
+    found = supernode_effect(subject, args([idle], pairs=pairs, counterparts={"other": active}, **more))
+    assert (found.cells[0].drops, found.idle, found.size) == ((0.0,), (True,), 0.0)
+    assert abs(found.others_alone) > 1e-3
 
 
-def test_random_groups_write_as_far_at_every_token_and_are_none_of_the_changed():
+def test_random_directions_write_as_far_at_every_token_and_are_none_of_the_changed():
     subject = make_subject("llama")
     dictionary = random_dictionary(subject, "relu")
     group = group_of(dictionary, ["0/3", "0/11", "1/7"])
     put_in = [group_of(dictionary, ["1/9"]), {}, {}]
-    runs = SupernodeRuns(subject, dictionary, [p["base"] for p in PAIRS], None, group, put_in)
+    bases, sources = ([pair[name] for pair in PAIRS] for name in ("base", "corrupted"))
+    runs = SupernodeRuns(subject, dictionary, bases, sources, group, put_in)
     for layer in runs._layers:
         assert not set(layer.alive) & {*layer.own, *layer.others}
         assert not layer.others_delta[1:].any()
         own, other = (
-            dict(_written(layer.features, layer.own, layer.own_delta, names))
+            dict(written(layer.features, layer.own, layer.own_delta, names))
             for names in (layer.own, layer.alive[: len(layer.own)])
         )
         for site, value in own.items():
             assert torch.allclose(value.norm(dim=-1), other[site].norm(dim=-1), atol=1e-4)
-            assert not torch.allclose(value, other[site], atol=1e-2)
+            assert value.norm() < 1e-4 or not torch.allclose(value, other[site], atol=1e-2)
 
 
-def test_random_groups_repeat_with_their_seed_and_not_with_another():
+@pytest.mark.parametrize("kind", ["relu", "cross-layer"])
+def test_a_random_group_does_what_taking_out_that_very_group_does(tmp_path, kind):
+    """So each is a group of features at its own activations: no direction, and nowhere but where it fires."""
     subject = make_subject("gpt2")
-    drawn = [
-        supernode_effect(subject, args(["1/3", "1/4"], "ablate", random_draws=20, seed=seed)).cells[0].random_effects
-        for seed in (0, 0, 1)
-    ]
-    assert drawn[0] == drawn[1] != drawn[2]
-    assert len(set(drawn[0])) > 10
+    dictionary = random_dictionary(subject, kind)
+    save_dictionary(dictionary, tmp_path / "some.safetensors")
+    own = ["0/3", "1/7", "1/11"]
+    pairs = [*PAIRS, *({**PAIRS[0], "base": f"w{n} w{n + 7} w{2 * n % 17} w{n + 1}"} for n in range(1, 9))]
+    more = {"dictionary": str(tmp_path / "some.safetensors"), "force_dictionary": True, "pairs": pairs}
+    found = supernode_effect(subject, args(own, "ablate", random_draws=20, **more))
+    (cell,) = found.cells
+    assert len(found.random_groups) == len(found.random_sizes) == len(cell.random_effects) == 20
+    for group, size, effect in list(zip(found.random_groups, found.random_sizes, cell.random_effects, strict=True))[:6]:
+        assert not set(group) & set(own)
+        assert all(any(_is_active(subject, dictionary, name, pair["base"]) for pair in pairs) for name in group)
+        again = supernode_effect(subject, args(group, "ablate", **more))
+        assert again.cells[0].effect == pytest.approx(effect, abs=1e-5)
+        assert again.size == pytest.approx(size)
+    assert max(cell.random_effects) - min(cell.random_effects) > 1e-3
+
+
+def test_random_groups_have_the_groups_layers_number_and_size(tmp_path):
+    subject = make_subject("llama")
+    save_dictionary(random_dictionary(subject, "relu"), tmp_path / "some.safetensors")
+    more = {"dictionary": str(tmp_path / "some.safetensors"), "force_dictionary": True}
+    found = supernode_effect(subject, args(["0/3", "1/7", "1/11"], "ablate", random_draws=40, **more))
+    for group in found.random_groups:
+        layers = [name.split("/")[0] for name in group]
+        assert layers.count("0") >= 1
+        assert layers.count("1") >= 2
+        assert set(layers) == {"0", "1"}
+    assert sum(found.random_sizes) / 40 == pytest.approx(found.size, rel=0.15)
+
+
+def test_the_size_of_a_group_is_what_it_writes_over_all_prompts_and_tokens():
+    subject = make_subject("gpt2")
+    found = supernode_effect(subject, args(["1/3"], "ablate"))
+    tokens = subject.tokenise([pair["base"] for pair in PAIRS])
+    acts = subject.run(tokens, read=["mlp_act.1"]).sites["mlp_act.1"][..., 3] * subject.reader.is_text(tokens)
+    assert found.size == pytest.approx(acts.abs().sum().item() * subject.weights(1).W_down[3].norm().item(), rel=1e-5)
+
+
+def test_random_features_repeat_with_their_seed_and_not_with_another():
+    subject = make_subject("gpt2")
+    for mode in ("ablate", "swap"):
+        drawn = [
+            supernode_effect(subject, args(["1/3", "1/4"], mode, random_draws=20, seed=seed)).cells[0].random_effects
+            for seed in (0, 0, 1)
+        ]
+        assert drawn[0] == drawn[1] != drawn[2]
+        assert len(set(drawn[0])) > 10
 
 
 @pytest.mark.parametrize(
@@ -173,20 +247,40 @@ def test_every_token_has_at_most_one_counterpart_and_they_keep_their_order():
         assert all(0 <= place < len(source) for place in met)
 
 
+TURNED = {"base": PAIRS[0]["corrupted"], "corrupted": PAIRS[0]["base"], "answer": "w4", "foil": "w5"}
+
+
 @pytest.mark.parametrize(
     ("given", "mend"),
     [
         ({"features": ["1/3", "1/3"]}, "Name each once"),
         ({"features": ["9/3"]}, "Its layers"),
         ({"features": ["1/4000"]}, "Features"),
-        ({"features": ["1/3"], "pairs": [{**PAIRS[0], "foil": "w4"}]}, "two different words"),
-        ({"features": ["1/3"], "pairs": [{**PAIRS[0], "corrupted": "w1 w2 w3"}]}, "counterfactuals that change"),
+        ({"features": ["1/3"], "pairs": [{**PAIRS[0], "foil": " w4"}]}, "give two different words"),
+        ({"features": ["1/3"], "pairs": [PAIRS[0], TURNED]}, "counterfactuals that change"),
         ({"features": every_neuron(make_subject("llama"), 1)[:39], "random_draws": 20}, "smaller group"),
+        ({"features": every_neuron(make_subject("llama"), 1)[:39], "random_draws": 20, "mode": "ablate"}, "smaller"),
+        ({"features": ["1/3"], "pairs": [{**PAIRS[0], "corrupted": "w1  w2 w3 "}]}, "itself: give another"),
+        ({"features": ["1/3"], "mode": "ablate", "pairs": [{**PAIRS[0], "corrupted": "w1 w2 w3"}]}, "give another"),
+        ({"features": ["1/3"], "pairs": [{**PAIRS[0], "source": " w1 w2 w3"}]}, "exchanges nothing: take another"),
     ],
 )
 def test_what_cannot_be_measured_is_refused_with_the_mend(given, mend):
-    with pytest.raises(ToolError, match=mend):
+    with pytest.raises((ToolError, ValidationError), match=mend):
         supernode_effect(make_subject("llama"), args(**given))
+
+
+@pytest.mark.parametrize("features", [["1/3", "2/5"], ["2/5", "1/3"], ["01/3", " 2/05"], ["2/5"]])
+def test_a_group_is_not_exchanged_for_itself_or_a_part_of_it(monkeypatch, features):
+    """It would be taken for what the group adds to another, though nothing else were put in."""
+    subject = make_subject("llama")
+    monkeypatch.setattr(type(subject), "run", lambda *_, **__: pytest.fail("refused too late"))
+    tool = get_tool("supernode_effect")
+    pairs = [{**PAIRS[0], "counterpart": "twin"}]
+    asked = {"supernode": "S", "features": ["1/3", "2/5"], "mode": "swap", "pairs": pairs}
+    with pytest.raises(ToolError, match=r"'twin' has no feature .* name a group with features of its own"):
+        tool(subject, tool.parse({**asked, "counterparts": {"twin": features}}))
+    assert tool.parse({**asked, "counterparts": {"twin": [*features, "2/6"]}}).mode == "swap"
 
 
 def test_a_counterpart_that_is_not_given_is_refused():

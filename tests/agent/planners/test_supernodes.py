@@ -1,8 +1,10 @@
 """What names predict: which tests a name gets, when discovery lets it through, and what the judge then sees."""
 
 import pytest
+from vesalius.agent._evidence import SMALLEST_EFFECT
+from vesalius.agent._statistics import bootstrap_interval
 from vesalius.agent.planners._supernode_prompts import Setting
-from vesalius.agent.planners._supernodes import Named, name_tests, worth_sealing
+from vesalius.agent.planners._supernodes import Named, _halves, name_tests, worth_sealing
 from vesalius.tools import Measurement
 
 PROMPT = "the capital of the state containing Dallas is"
@@ -106,3 +108,40 @@ def test_without_the_behaviour_nothing_is_sealed(setting):
     assert worth_sealing(swap, seen(effects))
     assert not worth_sealing(swap, seen(effects, gap=-1.0))
     assert not worth_sealing(swap, seen(effects, right=False))
+
+
+def test_a_value_is_not_exchanged_for_a_group_of_the_same_features(setting):
+    """One feature may be named after several values: putting it in for itself would show what it does alone."""
+    put_in = dict.fromkeys(STATES, ("1/7",)) | {"Ohio": ("1/3",), "Georgia": ("1/3", "1/9")}
+    (found,) = name_tests(Named("Texas", ("1/3", "1/4")), setting, put_in, "transcoders")
+    used = {pair["counterpart"] for pairs in (*found.arms.values(), found.discovery) for pair in pairs}
+    assert "Ohio" not in used
+    assert "Georgia" in used
+    assert name_tests(Named("Texas", ("1/3",)), setting, dict.fromkeys(STATES, ("1/3",)), "transcoders") == ()
+
+
+def test_discovery_draws_random_groups_only_where_an_effect_has_to_be_above_them(setting):
+    needed, spared = made(setting, "Say (Austin)")
+    assert needed.experiment.args["random_draws"] >= 20
+    assert spared.experiment.args["random_draws"] == 0
+    assert worth_sealing(spared, seen([0.01, 0.0, -0.01, 0.02], ()))
+
+
+def test_that_nothing_happens_is_asked_of_either_half_of_the_prompts_as_the_judge_will(setting):
+    """One answer that needs the group is no more than noise among all, and more than that in its own half."""
+    spared = made(setting, "Say (Austin)")[1]
+    quiet = [0.004 * (i % 3) for i in range(48)]
+    assert worth_sealing(spared, seen(quiet))
+    one_answer = [*quiet[:7], 0.25, *quiet[8:]]
+    parts = [one_answer, *([one_answer[i] for i in half] for half in _halves(seen(one_answer).args["pairs"]))]
+    highs = [bootstrap_interval(part, [str(i) for i in range(len(part))], seed=0).high for part in parts]
+    assert highs[0] < SMALLEST_EFFECT < max(highs)
+    assert not worth_sealing(spared, seen(one_answer))
+
+
+def test_halves_share_no_entity_and_are_one_where_they_would_be_too_few():
+    pairs = [{"cluster": f"city {i % 13}"} for i in range(30)]
+    one, other = _halves(pairs)
+    assert sorted(one + other) == [*range(30)]
+    assert not {pairs[i]["cluster"] for i in one} & {pairs[i]["cluster"] for i in other}
+    assert _halves(pairs[:9]) == [[*range(9)]]

@@ -1,0 +1,209 @@
+"""An OpenAI-compatible endpoint: one question, one answer, bounded in time and size, taken as data.
+
+The key goes into the request and nowhere else: no error, log or file that is written here has it, and what a library
+says of a failed request is not passed on, for it may quote the request.
+"""
+
+import ipaddress
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import urlsplit
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    StringConstraints,
+    ValidationError,
+)
+
+from ...tools import Frozen, ToolError
+
+if TYPE_CHECKING:
+    import openai
+
+LONGEST_REPLY = 200_000  # bytes
+LONGEST_NAME = 200  # characters of a model's name
+
+
+class EndpointError(ToolError):
+    """The endpoint gave no answer; nothing was learned from it, and it can be asked again."""
+
+
+class BadReply(ToolError):
+    """The endpoint answered, in another form than it was asked for."""
+
+
+def _address(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
+        raise ValueError("is no address such as http://127.0.0.1:8000/v1")
+    return url
+
+
+def _one_word(key: SecretStr) -> SecretStr:
+    value = key.get_secret_value()
+    # A header cannot carry others, and the libraries below quote what they could not send.
+    if not (value and value.isascii() and value.isprintable() and " " not in value):
+        raise ValueError("is empty, or holds a space, a line break or a character beyond ASCII")
+    return key
+
+
+def one_line(text: str) -> str:
+    """The text, for a validator.
+
+    Raises:
+        ValueError: it has a line break or another character that cannot be printed.
+    """
+    if not text.isprintable():
+        raise ValueError("holds a line break or another character that cannot be printed")
+    return text
+
+
+ModelName = Annotated[str, StringConstraints(max_length=LONGEST_NAME), AfterValidator(one_line)]
+
+
+class Endpoint(Frozen):
+    """Where a language model answers, and how patient to be with it."""
+
+    model_config = ConfigDict(hide_input_in_errors=True)
+
+    base_url: Annotated[str, AfterValidator(_address)] = Field(description="Base URL of an OpenAI-compatible endpoint.")
+    model: ModelName = Field(min_length=1, description="Model to ask there.")
+    api_key: Annotated[SecretStr, AfterValidator(_one_word)] = Field(
+        default=SecretStr("none"), description="Key; servers of one's own mostly need none."
+    )
+    timeout_s: float = Field(default=60, gt=0, description="Longest wait for each answer (seconds).")
+    retries: int = Field(
+        default=2, ge=0, le=10, description="Further tries where it is overloaded or cannot be reached (count)."
+    )
+
+    @property
+    def shown(self) -> str:
+        """The address without what a URL may carry beside it, such as a password."""
+        parts = urlsplit(self.base_url)
+        return f"{parts.scheme}://{parts.hostname}" + (f":{parts.port}" if parts.port else "")
+
+
+def is_loopback(url: str) -> bool:
+    """Whether an address is of this machine, where servers mostly ask for no key."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+class _Message(BaseModel):
+    content: str
+
+
+class _Choice(BaseModel):
+    message: _Message
+
+
+class _Completion(BaseModel):
+    """What is read of a chat completion; servers add much else."""
+
+    model: ModelName
+    choices: tuple[_Choice, ...] = Field(min_length=1)
+
+
+class Reply(Frozen):
+    """What a language model wrote."""
+
+    content: str
+    model: str = Field(description="Model that the endpoint says it asked, or else the one that it was asked for.")
+
+
+class Chat:
+    """Asks an endpoint, from as many threads as like; a context manager."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.endpoint = endpoint
+
+    def __enter__(self) -> "Chat":
+        import openai  # most of a second, which only who asks should wait for
+
+        self._client = openai.OpenAI(
+            base_url=self.endpoint.base_url,
+            api_key=self.endpoint.api_key.get_secret_value(),
+            timeout=self.endpoint.timeout_s,
+            max_retries=self.endpoint.retries,
+        )
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._client.close()
+
+    def ask(self, rules: str, about: str, temperature: float, seed: int) -> Reply:
+        """One answer.
+
+        Args:
+            rules: What it is to do.
+            about: What it is to do it with; data.
+
+        Raises:
+            EndpointError: no answer.
+            BadReply: no chat completion, or one too long.
+        """
+        import httpx
+        import openai
+
+        messages: Any = [{"role": "system", "content": rules}, {"role": "user", "content": about}]
+        try:
+            body = self._body(self._client, messages, temperature, seed)
+        except openai.APIStatusError as error:
+            raise self._no_answer(f"answered with status {error.status_code}") from None
+        except (openai.APITimeoutError, httpx.TimeoutException):
+            raise self._no_answer(f"gave no answer within {self.endpoint.timeout_s:g} s") from None
+        except (openai.OpenAIError, httpx.HTTPError) as error:
+            raise self._no_answer(f"gave no usable answer ({type(error).__name__})") from None
+        return self._reply(body)
+
+    def _body(self, client: "openai.OpenAI", messages: Any, temperature: float, seed: int) -> bytes:
+        """As it comes, because the library makes an object of any body, whatever and how much is in it."""
+        started, body = time.monotonic(), b""
+        asked = client.chat.completions.with_streaming_response.create(
+            model=self.endpoint.model, messages=messages, temperature=temperature, seed=seed
+        )
+        with asked as answer:
+            for part in answer.iter_bytes():
+                body += part
+                if len(body) > LONGEST_REPLY:
+                    raise bad_reply(f"it is longer, and at most {LONGEST_REPLY} are read (bytes)")
+                if time.monotonic() - started > self.endpoint.timeout_s * (1 + self.endpoint.retries):
+                    raise self._no_answer("sends its answer too slowly")
+        return body
+
+    def _reply(self, body: bytes) -> Reply:
+        try:
+            read = _Completion.model_validate_json(body)
+        except ValidationError as error:
+            raise bad_reply(f"the server sent no chat completion: {first_of(error)}") from None
+        return Reply(content=read.choices[0].message.content, model=read.model or self.endpoint.model)
+
+    def _no_answer(self, what: str) -> EndpointError:
+        return EndpointError(
+            f"The language model at {self.endpoint.shown} {what}.",
+            mend="Check the server, the model's name and the key.",
+        )
+
+
+def bad_reply(why: str, due: str = "It must be a chat completion as OpenAI's API has it, and short") -> BadReply:
+    """That a reply is not what was asked for, and what is due."""
+    return BadReply(
+        f"The language model's reply cannot be used: {why}.", mend=f"{due}: ask again, with another seed or model."
+    )
+
+
+def first_of(error: ValidationError) -> str:
+    """What is wrong, without quoting what was sent."""
+    first = error.errors(include_input=False, include_url=False)[0]
+    where = ".".join(map(str, first["loc"]))
+    return f"`{where}`: {first['msg']}" if where else first["msg"]

@@ -1,0 +1,83 @@
+"""A real HTTP server on loopback that speaks the OpenAI protocol from a script, well-behaved and otherwise."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+KEY = "sk-very-secret"
+Answer = tuple[int, str] | float | Callable[[dict[str, Any]], tuple[int, str]]
+"""Status and body, what makes them of a request, or seconds of silence."""
+
+
+class Played:
+    """What the endpoint answers, in turn (the last for ever), and what it was asked."""
+
+    def __init__(self, *answers: Answer) -> None:
+        self.answers, self.asked, self.keys = list(answers), list[dict[str, Any]](), list[str]()
+        self.enough, self.url = threading.Event(), ""
+        self._turn = threading.Lock()
+
+    def next(self) -> Answer:
+        with self._turn:
+            return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+
+    def about(self, number: int) -> dict[str, Any]:
+        """What it was asked about, as data."""
+        return json.loads(self.asked[number]["messages"][1]["content"])
+
+
+def handler(played: Played) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            played.asked.append(asked)
+            played.keys.append(self.headers["Authorization"])
+            answer = played.next()
+            if isinstance(answer, float):
+                played.enough.wait(answer)
+                return
+            self._send(*(answer(asked) if callable(answer) else answer))
+
+        def do_GET(self) -> None:
+            played.keys.append(self.headers["Authorization"])
+            self._send(200, json.dumps({"object": "list", "data": [{"id": "tiny", "object": "model", "created": 0}]}))
+
+        def _send(self, status: int, body: str) -> None:
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Retry-After-Ms", "1")
+            self.end_headers()
+            self.wfile.write(body.encode())
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    return Handler
+
+
+@contextmanager
+def serving(*answers: Answer) -> Iterator[Played]:
+    """The server, as long as it is needed."""
+    played = Played(*answers)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler(played))
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    played.url = f"http://127.0.0.1:{server.server_port}/v1"
+    try:
+        yield played
+    finally:
+        played.enough.set()
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def says(content: Any, model: str = "tiny-2025") -> tuple[int, str]:
+    """A chat completion with this message."""
+    text = content if isinstance(content, str) else json.dumps(content)
+    message = {"role": "assistant", "content": text}
+    choice = {"index": 0, "finish_reason": "stop", "message": message}
+    return 200, json.dumps({"id": "x", "object": "chat.completion", "created": 0, "model": model, "choices": [choice]})
