@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from .circuit_cli import circuit_app
 from .failing import ASK_STATUSES, EXIT_NOT_MET, EXIT_PREMISE, VERIFY_STATUSES, reported
 from .graph_cli import graph_app
 from .options import AsJson, Device, Download, Home, Model
@@ -22,6 +23,7 @@ dictionary_app = typer.Typer(help="Sparse dictionaries of a model.", no_args_is_
 app.add_typer(memory_app, name="memory")
 app.add_typer(dictionary_app, name="dictionary")
 app.add_typer(graph_app, name="graph")
+app.add_typer(circuit_app, name="circuit")
 
 QUESTIONS = """\b
 Forms of question:

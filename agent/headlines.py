@@ -6,6 +6,7 @@ from typing import Any
 
 from ..tools import Measurement
 from .planners._plain import name, number, say, share
+from .report._circuit_words import circuit_headline
 from .report.schema import Sentence
 
 FORCED = "The dictionary was forced: it was not, or is not known to be, trained on these weights."
@@ -201,6 +202,7 @@ def _attribution_graph(m: Measurement) -> Sentence:
 
 _BY_TOOL: dict[str, Headline] = {
     "attribution_graph": _attribution_graph,
+    "circuit_search": circuit_headline,
     "describe_feature": _describe_feature,
     "feature_activations": _feature_activations,
     "feature_contrast": _feature_contrast,

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from statistics import mean, stdev
 
 from pydantic import Field
-from scipy.stats import binomtest
-from scipy.stats import t as student
+from scipy.stats import binomtest, t as student
 
 from ..tools import Frozen
 

@@ -78,6 +78,9 @@ class RankedLink(Frozen):
     without: tuple[str, ...] = Field(
         description="Nodes that were taken out when it showed; none for the whole subject."
     )
+    hidden: bool = Field(
+        description="Whether it shows only with nodes taken out: in the whole subject it stays under the threshold."
+    )
     in_circuit: bool = Field(description="Whether it reaches the threshold, or was kept by the greedy search.")
 
 
@@ -201,6 +204,8 @@ def _jaccard(asking: Asking, found: _Ranking, args: CircuitSearchArgs) -> float 
 def _listed(asking: Asking, found: _Ranking, args: CircuitSearchArgs) -> tuple[RankedLink, ...]:
     links: Sequence[Link] = asking.graph.links
     places = found.searched.scores()[1] if found.searched else None
+    contexts = found.searched.contexts if found.searched else ()
+    whole = torch.stack(contexts[0].means).abs().max(0).values if contexts else found.scores.abs()
     order = found.scores.abs().argsort(descending=True, stable=True)[: args.top].tolist()
 
     def ranked(i: int) -> RankedLink:
@@ -213,6 +218,7 @@ def _listed(asking: Asking, found: _Ranking, args: CircuitSearchArgs) -> tuple[R
             score=found.scores[i].item(),
             family=family,
             without=tuple(sorted(out)),
+            hidden=bool(found.circuit[i]) and whole[i].item() < args.threshold,
             in_circuit=bool(found.circuit[i]),
         )
 

@@ -58,10 +58,8 @@ def _by_id(home: Path, measurement_id: str, wanted: str) -> Measurement:
 
 
 def _from_file(path: Path, wanted: str) -> Measurement:
-    from ...tools import read_text
-
     try:
-        found = Measurement.model_validate(json.loads(read_text(path)))
+        found = Measurement.model_validate(json.loads(path.read_text(encoding="utf-8")))
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"])) or "the whole"

@@ -3,6 +3,7 @@
 import json
 import sys
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from pathlib import Path
 from typing import Any, NoReturn
 
 from pydantic_core import to_jsonable_python
@@ -28,7 +29,7 @@ def run_command(settings: Settings, name: str, arguments: list[str]) -> None:
     tool = get_tool(name)
     given = _parser(tool, settings).parse_args(arguments)
     raw = {
-        field: _value(getattr(given, field))
+        field: _value(_text_of(tool, field, getattr(given, field)))
         for field in tool.args_model.model_fields
         if getattr(given, field) is not None
     }
@@ -77,8 +78,22 @@ def _epilog(tool: Tool[Any, Any]) -> str:
             shapes.append(f"  --{field.replace('_', '-')} '{shape}'")
             if optional := may_hold(tool.args_model, field):
                 shapes.append(f"      also, where wanted: {', '.join(optional)}")
-    listed = "\n".join(["Lists and objects are given as JSON of this shape:", *shapes, ""]) if shapes else ""
+    listed = (
+        "\n".join(["Lists and objects are given as JSON of this shape, or as @FILE that holds it:", *shapes, ""])
+        if shapes
+        else ""
+    )
     return f"{listed}The measurement is printed as JSON."
+
+
+def _text_of(tool: Tool[Any, Any], field: str, given: str) -> str:
+    """What was given, or the text of the file that `@FILE` names where a list or an object is due."""
+    if not (given.startswith("@") and example_of(tool.args_model, field)):
+        return given
+    try:
+        return Path(given[1:]).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ToolError(f"{given[1:]} cannot be read: {error}.", mend="Name a JSON file as `@FILE`.") from error
 
 
 def _value(text: str) -> Any:

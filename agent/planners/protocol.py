@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from ...tools import TaskFamily, Template
 from . import _feature_question, _features, _mediation
+from ._circuits import circuit_experiment
 from ._contrasts import WordSwap, are_aligned, as_said
 from ._naming import Naming
 from ._pairs import MAJORITY, Pool, held_out_rows, matched_task, pool_from_pairs, pool_from_task
@@ -84,6 +85,8 @@ class ProtocolPlanner:
         if pool is None:
             return
         yield from _mediation.explorations(pool, view.card)
+        if view.task.kind == "where" and (found := circuit_experiment(view, pool.discovery.swap, self.seed)):
+            yield found
         if view.task.kind == "why":
             yield from _features.explorations(view, pool, self._naming)
 

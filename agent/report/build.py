@@ -125,7 +125,9 @@ def _coverage(desk: "Desk", view: View, logged: list[dict[str, Any]]) -> Coverag
     examined = Counter(site.split(".")[0] for site, _ in cells)
     groups = {m.args["supernode"] for m in view.results.values() if m.tool == "supernode_effect"}
     examined += Counter({"supernode": len(groups)})
-    blind = ["queries, keys and single neurons were not patched", "positions other than those named were not patched"]
+    searched = any(m.tool == "circuit_search" for m in view.results.values())
+    unpatched = "single neurons" if searched else "queries, keys and single neurons"
+    blind = [f"{unpatched} were not patched", "positions other than those named were not patched"]
     if view.card.dictionary is None:
         blind.append("dictionary features were not examined: there is no dictionary")
     ran = [entry for entry in logged if entry["phase"] == "explore" and "measurement" in entry]

@@ -14,6 +14,8 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from ._circuit_view import circuit_view
+from ._circuit_words import TOOL as CIRCUIT_SEARCH
 from ._supernode_view import supernode_view
 from ._tables import marked_text
 from ._text import cut, visible
@@ -33,7 +35,8 @@ def render_report_html(report: Report) -> str:
     records = {record.measurement.id: record for record in report.measurements}
     has_graph = any(record.measurement.tool == "attribution_graph" for record in report.measurements)
     supernodes = supernode_view(report)
-    style = _asset("templates/style.css") + _asset("templates/plots.css") + _asset("templates/graph.css")
+    sheets = ("style", "plots", "graph", "circuit")
+    style = "".join(_asset(f"templates/{name}.css") for name in sheets)
     scripts = [_asset("templates/page.js")]
     if has_graph:
         scripts += [_asset("assets/cytoscape/cytoscape.min.js"), _asset("templates/graph.js")]
@@ -52,6 +55,7 @@ def render_report_html(report: Report) -> str:
             view=lambda record: _shown(record, report.graph),
             graph_view=view,
             supernodes=supernodes,
+            circuits=circuit_view(report),
             arguments=_arguments,
             words=words_of_report(report),
             tiers=TIERS,
@@ -101,9 +105,11 @@ def _source(text: str) -> str:
 
 
 def _shown(record: MeasurementRecord, graph: str | None) -> Markup:
-    """A result within its measurement; the graph has a section of its own, and no element comes twice."""
+    """A result within its measurement; what has a section of its own is shown there, and no element comes twice."""
     if record.measurement.id == graph:
         return Markup('<p>Shown under <a href="#graph">attribution graph</a>.</p>')
+    if record.measurement.tool == CIRCUIT_SEARCH:
+        return Markup('<p>Shown under <a href="#circuit">circuit</a>.</p>')
     return view(record.measurement)
 
 

@@ -50,7 +50,18 @@ _PLACES = (
     Word("mlp_out.L", "What the MLP of block L adds to the residual stream.", r"\bmlp_out\.\d"),
     Word("pattern.L", "Attention pattern of block L: how much each token reads of each.", r"\bpattern\.\d"),
     Word("head.L.H", "Output of attention head H of block L.", r"\bhead\.\d+\.\d"),
+    Word(
+        "q.L, k.L, v.L",
+        "Queries, keys and values of block L; q.L.H of head H, k.L.G and v.L.G of the heads of group G.",
+        r"\b[qkv]\.\d",
+    ),
     Word("feature L/F", "Unit F of the sparse dictionary of block L's MLP.", r"\bfeatures?\b"),
+    Word(
+        "circuit",
+        "Links from what parts of the model write to what others read: those that carry an answer. A random circuit "
+        "has as many.",
+        r"\bcircuits? of\b",
+    ),
     Word(
         "supernode",
         "Features that fire alike, under one name; a suggestion until predictions about what they do have held.",

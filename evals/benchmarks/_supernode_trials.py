@@ -12,7 +12,7 @@ from ...agent._samples import arm_key, arms_of, judge_all
 from ...agent.docket import TWIN_SEED
 from ...agent.planners._supernode_prompts import Setting
 from ...agent.planners._supernodes import Named, NameTest, name_tests, worth_sealing
-from ...agent.sealing import sealable
+from ...agent.sealing import sealable_together
 from ...tools import Measurement, Subject, ToolError, get_tool
 
 
@@ -97,7 +97,8 @@ def _explored(bench: Bench, tests: Sequence[NameTest]) -> tuple[dict[NameTest, M
             reasons[test] = str(error)
             continue
         (cell,) = explored[test].result["cells"]
-        reasons[test] = f"discovery: effect {cell['effect']:.3f}, largest random {max(cell['random_effects']):.3f}"
+        largest = f", largest random {max(cell['random_effects']):.3f}" if cell["random_effects"] else ""
+        reasons[test] = f"discovery: effect {cell['effect']:.3f}{largest}"
     return explored, reasons
 
 
@@ -105,14 +106,13 @@ def _sealed(
     bench: Bench, tests: Sequence[NameTest], explored: Sequence[Measurement], reasons: dict[NameTest, str], number: int
 ) -> dict[NameTest, Prediction]:
     """All predictions of one name; none where code would not seal one of them."""
-    found: dict[NameTest, Prediction] = {}
-    for i, test in enumerate(tests):
-        try:
-            found[test] = sealable(test.proposal(str(number + i)), explored, bench.subject).prediction
-        except ToolError as error:
-            reasons[test] = str(error)
-            return {}
-    return found
+    proposals = [test.proposal(str(number + i)) for i, test in enumerate(tests)]
+    try:
+        sealed = sealable_together(proposals, explored, bench.subject)
+    except ToolError as error:
+        reasons |= dict.fromkeys(tests, str(error))
+        return {}
+    return {test: one.prediction for test, one in zip(tests, sealed, strict=True)}
 
 
 def _arms(bench: Bench, predictions: Sequence[Prediction]) -> tuple[dict[str, Measurement], dict[str, str]]:

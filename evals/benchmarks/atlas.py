@@ -6,8 +6,7 @@ from transformers import AutoTokenizer, LlamaForCausalLM
 from ...tools import REFERENCE_FOLDER, Progress, dictionary_of, load_subject, one_thread
 from ..metric import Metric, share_metric
 from ..organisms._dictionary_card import quality_of
-from ..organisms._verify import Quantity
-from ..organisms._verify import measure as measure_card
+from ..organisms._verify import Quantity, measure as measure_card
 from ..organisms._world import World
 from ..organisms.atlas_dictionary import LEAST_RECOVERED
 

@@ -5,8 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from vesalius.evals.organisms import _dictionary_card as card
-from vesalius.evals.organisms import atlas_dictionary as recipe
+from vesalius.evals.organisms import _dictionary_card as card, atlas_dictionary as recipe
 from vesalius.tools import Dictionary, Subject, Transcoder, dictionary_of, load_subject
 
 TINY = replace(recipe.RECIPE, n_features=16, k=4, steps=3)

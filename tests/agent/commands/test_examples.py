@@ -5,7 +5,8 @@ import json
 import pytest
 from pydantic import ValidationError
 from vesalius.agent.commands.examples import example_of, may_hold
-from vesalius.tools import load_tools
+from vesalius.agent.commands.running import _text_of
+from vesalius.tools import ToolError, get_tool, load_tools
 
 
 def test_pairs_are_shown_with_every_field_that_they_must_have():
@@ -32,3 +33,13 @@ def test_every_example_has_the_shape_that_the_instrument_takes(tool):
                 shape = ("missing", "extra_forbidden", "_type", "_parsing")
                 wrong = [e for e in error.errors() if e["loc"][0] == field and e["type"].endswith(shape)]
                 assert [e for e in wrong if len(e["loc"]) > 1 or e["type"] != "missing"] == []
+
+
+def test_a_list_may_stand_in_a_file(tmp_path):
+    path = tmp_path / "pairs.json"
+    path.write_text('[{"base": "a", "corrupted": "b", "answer": "c", "foil": "d"}]')
+    tool = get_tool("patch")
+    assert _text_of(tool, "pairs", f"@{path}") == path.read_text()
+    assert _text_of(get_tool("next_token"), "top_k", "@5") == "@5"
+    with pytest.raises(ToolError, match="Name a JSON file as `@FILE`"):
+        _text_of(tool, "pairs", f"@{tmp_path / 'nothing.json'}")

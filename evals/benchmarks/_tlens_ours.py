@@ -1,0 +1,66 @@
+"""Our sweep of heads and positions as a process that answers one line for each line, as TransformerLens' does.
+
+Besides `run` and `effects`: `products`, the multiplications of matrix products in one sweep; `rate`, how many the
+machine does in a second of a large product.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any, TextIO
+
+import torch
+from safetensors.torch import save_file
+from torch.utils.flop_counter import FlopCounterMode
+
+from ...tools import get_tool, load_subject
+from ._process_cost import timed
+
+SIDE = 1024  # of the square matrices that measure the machine's rate
+PRODUCTS_TIMED = 10
+
+
+def main(request: dict[str, Any], answers: TextIO) -> None:
+    """Load, and serve lines until there are none."""
+    case = Path(request["case"])
+    pair = json.loads((case / "case.json").read_text())["pair"]
+    subject = load_subject(str(case / "model"), device="cpu")
+    torch.set_num_threads(request["threads"])  # loading a small model sets it to one
+    tool = get_tool("patch_sweep")
+    asked = tool.parse({"pairs": [pair], "kinds": ["head"]})
+    answers.write(json.dumps({"logits_differ": 0.0, "active": 0}) + "\n")
+    answers.flush()
+    effects = torch.zeros(0)
+    for line in sys.stdin:
+        match line.strip():
+            case "run":
+                result, cost = timed(lambda: tool(subject, asked))
+                effects = torch.tensor(result.grids[0].effect)
+                answer: dict[str, Any] = {"cpu_s": cost.cpu_s, "wall_s": cost.wall_s}
+            case "effects":
+                path = Path(request["out"]) / "effects.safetensors"
+                save_file({"effects": effects}, path)
+                answer = {"path": str(path)}
+            case "products":
+                with FlopCounterMode(display=False) as counted:
+                    tool(subject, asked)
+                answer = {"products": counted.get_total_flops() / 2}
+            case "rate":
+                answer = {"per_s": _rate()}
+            case word:
+                raise ValueError(f"no such line: {word}")
+        answers.write(json.dumps(answer) + "\n")
+        answers.flush()
+
+
+def _rate() -> float:
+    square = torch.randn(SIDE, SIDE)
+    cost = timed(lambda: [square @ square for _ in range(PRODUCTS_TIMED)])[1]
+    return PRODUCTS_TIMED * SIDE**3 / cost.cpu_s
+
+
+if __name__ == "__main__":
+    channel = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    main(json.loads(Path(sys.argv[1]).read_text()), channel)

@@ -1,0 +1,84 @@
+"""Metrics of known circuits, by hand: ties count half, what a method does not name is not found."""
+
+import pytest
+from vesalius.evals.benchmarks._circuit_metrics import (
+    average_precision,
+    cmd,
+    cpr,
+    found_at,
+    link_auroc,
+    mean_jaccard,
+    score_pearson,
+)
+
+LINKS = [("embed", slot) for slot in "abcdef"]
+A, B, C, D, E, F = LINKS
+
+
+def test_a_perfect_order_has_an_area_of_one_whatever_the_signs():
+    scores = {A: -0.9, B: 0.8, C: 0.1, D: -0.2}
+    assert link_auroc(scores, {A, B}, LINKS) == 1
+    assert average_precision(scores, {A, B}, LINKS) == 1
+    assert link_auroc(scores, {E, F}, LINKS) == 0
+
+
+def test_ties_count_half():
+    assert link_auroc({}, {A, B}, LINKS) == 0.5
+    assert average_precision({}, {A, B}, LINKS) == pytest.approx(2 / 6)
+    # a is above all; b is tied with two of the four others and below none of the rest
+    assert link_auroc({A: 1.0, B: 0.5, C: 0.5, D: 0.5}, {A, B}, LINKS) == pytest.approx((4 + 2 + 1) / 8)
+    assert average_precision({A: 1.0, B: 0.5, C: 0.5, D: 0.5}, {A, B}, LINKS) == pytest.approx((1 + 2 / 4) / 2)
+
+
+def test_a_true_link_that_a_method_does_not_name_is_not_found():
+    scores = {A: 1.0, C: 0.5, D: 0.4, E: 0.3, F: 0.2}
+    assert link_auroc(scores, {A, B}, LINKS) == pytest.approx(4 / 8)
+    assert found_at(scores, {A, B}, LINKS).recall == 0.5
+    assert average_precision(scores, {A, B}, LINKS) == pytest.approx((1 + 2 / 6) / 2)
+
+
+def test_the_order_in_which_links_are_given_does_not_matter():
+    scores = {A: 1.0, B: 0.5, C: 0.5}
+    assert link_auroc(scores, {B}, LINKS) == link_auroc(scores, {B}, LINKS[::-1])
+    assert average_precision(scores, {B}, LINKS) == average_precision(scores, {B}, LINKS[::-1])
+
+
+def test_at_a_threshold_true_and_false_links_are_counted():
+    found = found_at({A: 0.05, B: 0.049, C: -0.3, D: 0.04}, {A, B}, LINKS)
+    assert found == (0.5, 1, 2, 4)
+
+
+def test_correlation_counts_missing_links_as_nothing():
+    assert score_pearson({A: 1.0, B: 2.0}, {A: 2.0, B: 4.0}, LINKS) == pytest.approx(1)
+    assert score_pearson({A: 1.0}, {A: -3.0}, LINKS) == pytest.approx(-1)
+    assert score_pearson({}, {A: 1.0}, LINKS) is None
+
+
+def test_areas_by_hand():
+    assert cpr((0, 2, 4), (0.0, 1.0, 1.0), 4) == pytest.approx(0.75)
+    assert cmd((0, 2, 4), (0.0, 1.0, 1.0), 4) == pytest.approx(0.25)
+    # too much counts for CPR and against CMD
+    assert cpr((0, 2, 4), (0.0, 3.0, 1.0), 4) == pytest.approx(1.75)
+    assert cmd((0, 2, 4), (0.0, 3.0, 1.0), 4) == pytest.approx(1.25)
+
+
+def test_overlap_of_sets_is_the_mean_over_their_pairs():
+    assert mean_jaccard([{A, B}, {A, B}, {A, C}]) == pytest.approx((1 + 1 / 3 + 1 / 3) / 3)
+    assert mean_jaccard([set(), set()]) == 1
+
+
+@pytest.mark.parametrize(
+    ("call", "mend"),
+    [
+        (lambda: link_auroc({("embed", "z"): 1.0}, {A}, LINKS), "use its names"),
+        (lambda: link_auroc({}, {("embed", "z")}, LINKS), "use its names"),
+        (lambda: link_auroc({}, set(), LINKS), "nothing to tell apart"),
+        (lambda: found_at({}, set(LINKS), LINKS), "nothing to tell apart"),
+        (lambda: cpr((0, 2), (0.0, 1.0), 4), "measure both ends"),
+        (lambda: cmd((0, 4, 2), (0.0, 1.0, 1.0), 4), "measure both ends"),
+        (lambda: mean_jaccard([{A}]), "give two or more"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused_with_the_mend(call, mend):
+    with pytest.raises(ValueError, match=mend):
+        call()

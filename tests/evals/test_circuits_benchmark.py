@@ -1,0 +1,89 @@
+"""The comparison of methods that find circuits: what it makes of methods that are right, and of those that are not."""
+
+import pytest
+from vesalius.evals.benchmarks import circuits
+from vesalius.evals.benchmarks._circuit_trials import METHODS, SEARCH, Trial, Verdict, trial
+from vesalius.evals.benchmarks._illusions import illusions
+from vesalius.evals.benchmarks.circuits import Measured, main, median, summary, table
+from vesalius.evals.metric import Metric
+from vesalius.evals.organisms.compiled import named
+from vesalius.tools import one_thread, silent
+
+
+@pytest.fixture(autouse=True)
+def small_models_on_one_thread():
+    with one_thread():
+        yield
+
+
+def made(name: str, auroc: float, recall: float = 1.0, false: int = 0) -> Trial:
+    verdicts = {method: Verdict(auroc, 1.0, recall, false, 0.1, 0.9) for method in METHODS}
+    searched = {"cmd": 0.01, "cpr": 1.0, "jaccard": 0.9, "complement": (0.0, -0.2)}
+    return Trial(name, "compiled", 100, 4, verdicts, searched)
+
+
+def test_exact_methods_find_the_circuit_that_was_compiled():
+    organism = named("previous_token", 0)
+    found = trial(organism, 0)
+    assert found.n_true == len(organism.links)
+    for method in ("path_patch", SEARCH):
+        verdict = found.verdicts[method]
+        assert (verdict.auroc, verdict.recall, verdict.false) == (1.0, 1.0, 0), method
+    assert found.verdicts["eap_ig"].pearson == pytest.approx(1.0, abs=0.05)
+    assert max(found.searched["complement"]) == pytest.approx(0.0, abs=1e-3)
+
+
+def test_a_method_that_is_wrong_on_one_organism_shows_in_the_worst_and_not_in_the_median():
+    trials = [made("a", 1.0), made("b", 1.0), made("self_repair", 0.6, recall=0.5, false=3)]
+    figures = summary(trials, 0)
+    assert (figures["edge_auroc_median"].value, figures["edge_auroc_median"].met) == (1.0, True)
+    assert figures["edge_auroc_worst"].value == 0.6
+    assert figures["edge_auroc_worst"].met is False
+    assert (figures["selfrepair_recall"].value, figures["selfrepair_recall"].n) == (0.5, 4)
+    assert (figures["false_edges_at_5pct"].value, figures["false_edges_at_5pct"].most) == (1.0, 3)
+    assert figures["complement_faithfulness_worst"].value == 0.2
+
+
+def test_the_interval_of_a_median_holds_it_and_repeats_from_its_seed():
+    values = [0.1, 0.4, 0.5, 0.9, 0.95]
+    first, again = median(values, 3), median(values, 3)
+    assert first == again
+    assert first.low is not None
+    assert first.high is not None
+    assert first.low <= first.value == 0.5 <= first.high
+
+
+def test_values_without_spread_have_an_interval_without_width():
+    one = median([1.0, 1.0], 0)
+    assert (one.low, one.high) == (1.0, 1.0)
+
+
+def test_illusory_directions_are_told_from_true_ones(monkeypatch):
+    monkeypatch.setattr("vesalius.evals.benchmarks._illusions.N_MODELS", 2)
+    found = illusions(0, silent)
+    assert (found["illusion_flagged"].value, found["illusion_false_alarms"].value) == (1.0, 0.0)
+
+
+def test_the_table_names_every_figure_and_every_organism(tmp_path, capsys):
+    trials = (made("a", 1.0), made("self_repair", 0.75))
+    measured = Measured(trials, summary(trials, 0))
+    main([str(tmp_path)], lambda seed, progress: measured)
+    text = (tmp_path / "circuits.md").read_text()
+    assert text == table(measured)
+    assert all(f"| {name} |" in text for name in measured.figures)
+    assert "| self_repair | compiled | 100 | 4 | 0.750 |" in text
+    assert "| edge_auroc_worst | 0.75 |" in text
+
+
+def test_every_figure_that_is_promised_is_measured(monkeypatch, tmp_path):
+    """The heavy parts are measured by tests of their own."""
+    monkeypatch.setenv("VESALIUS_HOME", str(tmp_path))
+    organisms = [named("previous_token", 1), named("self_repair", 1)]
+    monkeypatch.setattr(circuits, "_organisms", lambda *_: iter(organisms))
+    monkeypatch.setattr(circuits, "trial", lambda organism, *_: made(organism.name, 1.0))
+    for part in ("illusions", "heads_by_positions"):
+        monkeypatch.setattr(circuits, part, lambda *_: {})
+    found = circuits.measure(0, silent)
+    promised = "edge_auroc_median edge_auroc_worst fast_score_pearson_median selfrepair_recall false_edges_at_5pct"
+    assert set(promised.split()) <= found.keys()
+    assert all(isinstance(one, Metric) for one in found.values())
