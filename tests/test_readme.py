@@ -20,5 +20,5 @@ def test_continuous_integration_finds_the_test_command():
     extract = re.search(r"command=\$\((awk .*?)\)\n", script)
     assert extract
     found = subprocess.run(["bash", "-c", extract[1]], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    assert found.strip().endswith("-m pytest")
+    assert found.strip().endswith("-m pytest -n 2 --dist loadfile")
     assert found.strip() in (ROOT / "README.md").read_text()

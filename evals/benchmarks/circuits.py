@@ -32,7 +32,7 @@ from ._tlens import heads_by_positions
 COMMAND = "python -m vesalius.evals.benchmarks.circuits FOLDER"
 N_GENERATED = 30
 N_ORGANISMS = len(COMPILED) + N_GENERATED + len(CAUSAL_MODELS)
-FEWEST_ORGANISMS = 40
+FEWEST_ORGANISMS = 40.0
 SEED = 0
 MEDIAN_AUROC, WORST_AUROC, MEDIAN_PEARSON, SELF_REPAIR = 0.99, 0.95, 0.995, 1.0
 RESAMPLES = 2000
@@ -60,7 +60,7 @@ def measure_all(seed: int, progress: Progress) -> Measured:
     with one_thread():
         trials = tuple(_trials(seed, root, refused, progress))
         figures = summary(trials, seed) | illusions(seed, progress)
-    figures["organisms"] = _extreme(len(trials), len(trials) + len(refused), at_least=FEWEST_ORGANISMS)
+    figures["organisms"] = _extreme(float(len(trials)), len(trials) + len(refused), at_least=FEWEST_ORGANISMS)
     return Measured(trials, figures | heads_by_positions(seed, progress), tuple(refused))
 
 

@@ -81,7 +81,7 @@ def test_the_memory_finds_what_was_claimed(asked):
         (("ask", DALLAS, "--model", "nowhere"), "Reference models: atlas."),
         (("ask", "--resume", "nothing"), "There is no run"),
         (("verify", "nothing"), "There is no run"),
-        (("run", "divination"), "Tools: attribution_graph"),
+        (("run", "divination"), "Tools: ablate_neurons, attribution_graph"),
         (("run", "patch", "--sites", "x"), "--help"),
         (("eval", "nothing"), "Benchmarks:"),
         (("ask", DALLAS, "--device", "abacus"), "device"),
@@ -162,6 +162,7 @@ def test_doctor_says_what_is_there(tmp_path):
 
 def test_doctor_tells_an_endpoint_that_does_not_answer(tmp_path, monkeypatch):
     monkeypatch.setenv("VESALIUS_PLANNER_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("VESALIUS_PLANNER_MODEL", "tiny")
     status, out, _ = run("doctor", "--json", home=tmp_path)
     (check,) = [c for c in json.loads(out)["checks"] if c["what"] == "planner endpoint"]
     assert status == 1
