@@ -1,7 +1,7 @@
 """One figure of the scoreboard, with its uncertainty and its target."""
 
 from collections.abc import Sequence
-from statistics import mean, stdev
+from statistics import mean, median, stdev
 
 from pydantic import Field
 from scipy.stats import binomtest, t as student
@@ -62,3 +62,20 @@ def mean_metric(values: Sequence[float], more_than: float | None = None) -> Metr
     target = "" if more_than is None else f"> {more_than:g}"
     met = None if more_than is None else middle - half > more_than
     return Metric(value=middle, low=middle - half, high=middle + half, n=len(values), target=target, met=met)
+
+
+def middle_metric(values: Sequence[float], at_most: float | None = None, at_least: float | None = None) -> Metric:
+    """The median of single runs, with the smallest and the largest of them; at most one bound."""
+    value, target, met = median(values), "", None
+    if at_most is not None:
+        target, met = f"≤ {at_most:g}", value <= at_most
+    if at_least is not None:
+        target, met = f"≥ {at_least:g}", value >= at_least
+    return spread_metric(value, values, target, met)
+
+
+def spread_metric(value: float, runs: Sequence[float], target: str, met: bool | None) -> Metric:
+    """A figure of several runs, with the smallest and the largest of them."""
+    return Metric(
+        value=value, low=None, high=None, n=len(runs), target=target, met=met, least=min(runs), most=max(runs)
+    )

@@ -5,7 +5,6 @@ A graph goes out with the supernodes that its run named, pinned; a name that is 
 
 import json
 import math
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,6 +16,7 @@ from ..runs import RunFolder, UnreadableFile, write_whole
 from ..settings import Settings
 from .graph_folders import json_text, write_listed
 from .graph_names import DESCRIPTION, FileSupernodes, file_supernodes, run_supernodes
+from .kept import MEASUREMENT_ID, kept_anywhere, kept_by
 from .output import print_json, print_line, print_table
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 TOOL = "attribution_graph"
 ENDINGS = {"neuronpedia": ".json", "graphml": ".graphml"}
-_MEASUREMENT_ID = re.compile(r"m-[0-9a-f]{4,64}")
 _WANTED = "Give a run, `last`, the id of a measurement of attribution_graph, or a JSON file of one or of its result."
 
 
@@ -93,7 +92,7 @@ def _supernodes(measured: Measured, graph: "PlainGraph") -> FileSupernodes | Non
     """What the run that the graph was found in named in it."""
     if measured.folder is None or measured.measurement is None:
         return None
-    return file_supernodes(graph, run_supernodes(measured.measurement, measured.folder, _kept(measured.folder)))
+    return file_supernodes(graph, run_supernodes(measured.measurement, measured.folder, kept_by(measured.folder)))
 
 
 def find_graph(home: Path, of: str) -> Measured:
@@ -106,10 +105,10 @@ def find_graph(home: Path, of: str) -> Measured:
     """
     if Path(of).is_file():
         return _from_file(Path(of))
-    if _MEASUREMENT_ID.fullmatch(of):
-        return _kept_anywhere(home, of)
+    if MEASUREMENT_ID.fullmatch(of):
+        return _measured(*kept_anywhere(home, of, _WANTED))
     folder = RunFolder.open(home, of)
-    graphs = [found for found in _kept(folder) if found.tool == TOOL]
+    graphs = [found for found in kept_by(folder) if found.tool == TOOL]
     if len(graphs) == 1:
         return _measured(graphs[0], folder)
     if not graphs:
@@ -120,24 +119,6 @@ def find_graph(home: Path, of: str) -> Measured:
         )
     listed = ", ".join(f"{graph.id} ({cut(str(graph.args.get('prompt')))})" for graph in graphs)
     raise ToolError(f"Run {folder.name} has {len(graphs)} attribution graphs.", mend=f"Give one of them: {listed}.")
-
-
-def _kept(folder: RunFolder) -> list[Measurement]:
-    """All finished measurements of a run."""
-    names = sorted(path.stem for path in (folder.path / "measurements").glob("m-*.json"))
-    found = [folder.kept(name) for name in names if _MEASUREMENT_ID.fullmatch(name)]
-    return [measurement for measurement in found if measurement is not None]
-
-
-def _kept_anywhere(home: Path, measurement_id: str) -> Measured:
-    """A measurement by id, from the newest run that has it: equal ids name equal requests."""
-    runs = sorted((home / "runs").glob("*/run.json"), reverse=True) if (home / "runs").is_dir() else []
-    for run in runs:
-        folder = RunFolder(run.parent)
-        found = folder.kept(measurement_id)
-        if found is not None:
-            return _measured(found, folder)
-    raise ToolError(f"No run under {home} has measurement {measurement_id}.", mend=_WANTED)
 
 
 def _from_file(path: Path) -> Measured:

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from ...tools import Measurement, ToolError, digest
 from ..runs import RunFolder, UnreadableFile
 
-_MEASUREMENT_ID = re.compile(r"m-[0-9a-f]{4,64}")
+MEASUREMENT_ID = re.compile(r"m-[0-9a-f]{4,64}")
 
 
 def find_measurement(home: Path, of: str, tool: str, make: str) -> Measurement:
@@ -27,8 +27,8 @@ def find_measurement(home: Path, of: str, tool: str, make: str) -> Measurement:
     wanted = f"Give a run, `last`, the id of a measurement of {tool}, or a JSON file of one."
     if Path(of).is_file():
         return _of_tool(_from_file(Path(of), wanted), tool, wanted)
-    if _MEASUREMENT_ID.fullmatch(of):
-        return _of_tool(_by_id(home, of, wanted), tool, wanted)
+    if MEASUREMENT_ID.fullmatch(of):
+        return _of_tool(kept_anywhere(home, of, wanted)[0], tool, wanted)
     folder = RunFolder.open(home, of)
     # A twin is a control of the measurement that is looked for.
     found = [m for m in kept_by(folder) if m.tool == tool and m.subject.reinit_seed is None]
@@ -43,17 +43,22 @@ def find_measurement(home: Path, of: str, tool: str, make: str) -> Measurement:
 def kept_by(folder: RunFolder) -> list[Measurement]:
     """All finished measurements of a run."""
     names = sorted(path.stem for path in (folder.path / "measurements").glob("m-*.json"))
-    found = [folder.kept(name) for name in names if _MEASUREMENT_ID.fullmatch(name)]
+    found = [folder.kept(name) for name in names if MEASUREMENT_ID.fullmatch(name)]
     return [measurement for measurement in found if measurement is not None]
 
 
-def _by_id(home: Path, measurement_id: str, wanted: str) -> Measurement:
-    """From the newest run that has it: equal ids name equal requests."""
+def kept_anywhere(home: Path, measurement_id: str, wanted: str) -> tuple[Measurement, RunFolder]:
+    """A measurement by id, and the newest run that has it: equal ids name equal requests.
+
+    Raises:
+        ToolError: no run has it; the mend is what was `wanted`.
+    """
     runs = sorted((home / "runs").glob("*/run.json"), reverse=True) if (home / "runs").is_dir() else []
     for run in runs:
-        found = RunFolder(run.parent).kept(measurement_id)
+        folder = RunFolder(run.parent)
+        found = folder.kept(measurement_id)
         if found is not None:
-            return found
+            return found, folder
     raise ToolError(f"No run under {home} has measurement {measurement_id}.", mend=wanted)
 
 

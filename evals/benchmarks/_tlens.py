@@ -6,7 +6,6 @@ model's own runs that check it included. TransformerLens stands in the environme
 (`_peer_environment.py`).
 """
 
-import statistics
 import sys
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from torch import Tensor
 
 from ...agent.settings import read_settings
 from ...tools import Progress
-from ..metric import Metric
+from ..metric import Metric, middle_metric
 from ._attribution_cases import TUNED_MALLOC
 from ._peer import OFFLINE, Peer
 from ._peer_environment import peer_python
@@ -47,7 +46,7 @@ def heads_by_positions(seed: int, progress: Progress) -> dict[str, Metric]:
     progress(RUNS, RUNS, "done")
     ratios = [theirs.cpu_s / mine.cpu_s for theirs, mine, _ in turns]
     return {
-        "patch_ratio_transformerlens": _median(ratios, at_least=LEAST_RATIO),
+        "patch_ratio_transformerlens": middle_metric(ratios, at_least=LEAST_RATIO),
         "patch_max_diff": Metric(
             value=difference,
             low=None,
@@ -56,24 +55,10 @@ def heads_by_positions(seed: int, progress: Progress) -> dict[str, Metric]:
             target=f"≤ {LARGEST_DIFFERENCE:g}",
             met=difference <= LARGEST_DIFFERENCE,
         ),
-        "patch_rate_share": _median([products / mine.cpu_s / rate for _, mine, rate in turns]),
-        "patch_cpu_s": _median([mine.cpu_s for _, mine, _ in turns]),
-        "patch_cpu_s_transformerlens": _median([theirs.cpu_s for theirs, _, _ in turns]),
+        "patch_rate_share": middle_metric([products / mine.cpu_s / rate for _, mine, rate in turns]),
+        "patch_cpu_s": middle_metric([mine.cpu_s for _, mine, _ in turns]),
+        "patch_cpu_s_transformerlens": middle_metric([theirs.cpu_s for theirs, _, _ in turns]),
     }
-
-
-def _median(values: list[float], at_least: float | None = None) -> Metric:
-    value = statistics.median(values)
-    return Metric(
-        value=value,
-        low=None,
-        high=None,
-        n=len(values),
-        least=min(values),
-        most=max(values),
-        target="" if at_least is None else f"≥ {at_least:g}",
-        met=None if at_least is None else value >= at_least,
-    )
 
 
 class TransformerLens(Peer):

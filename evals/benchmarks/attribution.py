@@ -18,7 +18,7 @@ from torch import Tensor
 from ...agent.runs import write_whole
 from ...agent.settings import read_settings
 from ...tools import Block, Kinds, Links, Progress, prune
-from ..metric import Metric
+from ..metric import Metric, middle_metric, spread_metric
 from ._attribution_cases import CASES, AttributionCase, CaseFiles, write_case
 from ._attribution_gpu import has_gpu, on_gpu
 from ._ours import Ours
@@ -101,7 +101,7 @@ def _on_gpu(python: Path, root: Path, seed: int, progress: Progress) -> dict[str
     found = {"gpu_present": _plain(1.0, 1)}
     for one in on_gpu(python, root, seed, progress):
         found[f"wall_ratio_gpu_{one.dtype}"] = _ratio(one.wall_s)
-        found[f"wall_s_gpu_{one.dtype}"] = _middle([ours for _, ours in one.wall_s])
+        found[f"wall_s_gpu_{one.dtype}"] = middle_metric([ours for _, ours in one.wall_s])
         found[f"peer_batch_gpu_{one.dtype}"] = _plain(float(one.batch), 1)
         if one.graphs is not None:
             mine, theirs = one.graphs
@@ -123,7 +123,7 @@ def _held(ours: Ours, graph: PeerGraph) -> dict[str, Metric]:
 def _rate_share(ours: Ours) -> Metric:
     """Multiplications of the sweep over its time, as a share of what the machine's matrix product does just then."""
     shares = [ours.products() / ours.sweep().wall_s / ours.rate() for _ in range(RUNS)]
-    return _middle(shares, at_least=LEAST_RATE)
+    return middle_metric(shares, at_least=LEAST_RATE)
 
 
 def _peaks(python: Path, case: AttributionCase, files: CaseFiles, batch: int) -> dict[str, Metric]:
@@ -138,24 +138,9 @@ def _peaks(python: Path, case: AttributionCase, files: CaseFiles, batch: int) ->
         with Ours(case, files, batch_size=batch, tuned=False) as ours:
             mine.append(ours.peak() / 2**20)
     return {
-        f"peak_mb_{case.name}": _middle(mine, at_most=LARGEST_PEAK_MB),
-        f"peak_mb_peer_{case.name}": _middle(theirs),
+        f"peak_mb_{case.name}": middle_metric(mine, at_most=LARGEST_PEAK_MB),
+        f"peak_mb_peer_{case.name}": middle_metric(theirs),
     }
-
-
-def _middle(values: list[float], at_most: float | None = None, at_least: float | None = None) -> Metric:
-    value, target, met = statistics.median(values), "", None
-    if at_most is not None:
-        target, met = f"≤ {at_most:g}", value <= at_most
-    if at_least is not None:
-        target, met = f"≥ {at_least:g}", value >= at_least
-    return _spread(value, values, target, met)
-
-
-def _spread(value: float, runs: list[float], target: str, met: bool | None) -> Metric:
-    return Metric(
-        value=value, low=None, high=None, n=len(runs), target=target, met=met, least=min(runs), most=max(runs)
-    )
 
 
 def _two_threads(python: Path, case: AttributionCase, files: CaseFiles, batch: int) -> dict[str, Metric]:
@@ -208,7 +193,7 @@ def _ratio(pairs: list[tuple[float, float]], target: float | None = None) -> Met
     """The peer's median over ours, and between what the ratios of single turns lie."""
     value = statistics.median(p for p, _ in pairs) / statistics.median(o for _, o in pairs)
     met = None if target is None else value >= target
-    return _spread(value, [p / o for p, o in pairs], "" if target is None else f"≥ {target:g}", met)
+    return spread_metric(value, [p / o for p, o in pairs], "" if target is None else f"≥ {target:g}", met)
 
 
 def _least(value: float, bound: float, graph: PeerGraph) -> Metric:

@@ -19,7 +19,7 @@ from scipy.stats import bootstrap
 from ...agent.runs import write_whole
 from ...agent.settings import read_settings
 from ...tools import Progress, ToolError, one_thread
-from ..metric import Metric, share_metric
+from ..metric import Metric, share_metric, spread_metric
 from ..organisms._organism import Organism
 from ..organisms.compiled import COMPILED, generated
 from ..organisms.interchange import CAUSAL_MODELS, interchange_organisms
@@ -146,16 +146,7 @@ def median(values: Sequence[float], seed: int, at_least: float | None = None) ->
 
 
 def _mean(values: Sequence[float]) -> Metric:
-    return Metric(
-        value=statistics.mean(values),
-        low=None,
-        high=None,
-        n=len(values),
-        least=min(values),
-        most=max(values),
-        target="",
-        met=None,
-    )
+    return spread_metric(statistics.mean(values), values, "", None)
 
 
 def _extreme(value: float, n: int, at_least: float | None = None) -> Metric:

@@ -15,10 +15,6 @@ tags MOVER and MAPPER are ours: the published files were not at hand.
 """
 
 import json
-import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,30 +23,10 @@ from safetensors.torch import save_file
 from ...tools import CircuitGraph
 from ._compile import Compiled
 from ._compile_place import Place
+from ._new_folder import new_folder
 from ._organism import Organism
 
 N_EXAMPLES = 5  # of the task, in an annotation (count)
-
-
-@contextmanager
-def new_folder(out: Path) -> Iterator[Path]:
-    """A folder to fill that gets its name when all is written, or is gone when anything fails.
-
-    Raises:
-        FileExistsError: the folder is there already.
-    """
-    if out.exists():
-        raise FileExistsError(f"{out} exists. Pass a folder that does not, or remove it.")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
-    try:
-        yield part
-        part.chmod(0o755)  # a temporary folder is closed to others, and so are files that safetensors writes
-        for path in part.rglob("*"):
-            path.chmod(0o755 if path.is_dir() else 0o644)
-        part.rename(out)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
 
 
 def write_organism(organism: Organism, folder: Path, one: Compiled | None = None) -> dict[str, Any]:

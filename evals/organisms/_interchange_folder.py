@@ -3,8 +3,6 @@
 import hashlib
 import json
 import platform
-import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +10,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from ...tools import Subject, ToolError, load_subject
+from ._new_folder import new_folder
 
 CARD, WEIGHTS = "card.json", "model.safetensors"
 
@@ -31,19 +30,11 @@ def write_folder(
         The card: the content, with the digest of the weights and what they were made on.
     """
     refuse_existing(folder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    try:
+    with new_folder(folder) as part:
         model.save_pretrained(part)
         tokenizer.save_pretrained(part)
         made = {"weights_sha256": sha256(part / WEIGHTS), "torch": torch.__version__, "machine": platform.machine()}
         (part / CARD).write_text(json.dumps(content | made, indent=1) + "\n", encoding="utf-8")
-        part.chmod(0o755)  # a temporary folder is closed to others, and so are files that safetensors writes
-        for path in part.iterdir():
-            path.chmod(0o644)
-        part.rename(folder)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
     return content | made
 
 

@@ -12,9 +12,7 @@ chosen neurons, so that no basis-aligned method finds it for free.
 
 import argparse
 import json
-import shutil
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import asdict
@@ -26,6 +24,7 @@ from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 from ...tools import one_thread
 from ._card import card, render
+from ._new_folder import new_folder
 from ._tokenizer import word_tokenizer
 from ._training import Recipe, new_model, state_basis, train
 from ._verify import measure
@@ -92,19 +91,11 @@ def make(recipe: Recipe, out: Path, say: Callable[[str], None]) -> dict[str, Any
     missed = [f"{name} {q.value:.4f}" for group in measured.values() for name, q in group.items() if q.met is False]
     if missed:
         raise ValueError(f"Bars missed: {', '.join(missed)}. Try another seed or more steps.")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
-    try:
+    with new_folder(out) as part:
         write(part, model, tokenizer, world, recipe)
         content = card(part, asdict(recipe), seconds, model.num_parameters(), measured)
         (part / "card.json").write_text(json.dumps(content, indent=2) + "\n")
         (part / "README.md").write_text(render(content))
-        part.chmod(0o755)  # a temporary folder is closed to others, and so are files that safetensors writes
-        for path in part.iterdir():
-            path.chmod(0o644)
-        part.rename(out)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
     return content
 
 

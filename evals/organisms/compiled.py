@@ -15,10 +15,11 @@ from pathlib import Path
 
 from . import _compile_named as named_circuits, _compile_rasp as counting_circuits
 from ._compile import Compiled, compiled
-from ._compile_files import new_folder, write_organism
+from ._compile_files import write_organism
 from ._compile_generated import generated_one, two_hop_in_context
 from ._compile_tasks import Circuit
 from ._compile_weights import Style
+from ._new_folder import new_folder
 from ._organism import Build, Organism
 from .nulls import NULLS, dormant_compiled
 
