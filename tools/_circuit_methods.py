@@ -54,11 +54,6 @@ def pair_sums(asked: Asked, method: Method, shares: Sequence[float]) -> Float[Te
     return torch.cat([_in_order(chunk, _table(chunk, method, shares)).cpu() for chunk in asked.chunks()])
 
 
-def pair_scores(asked: Asked, method: Method) -> Float[Tensor, "batch _"]:
-    """Of each pair, the score of every link in the graph's order (nats)."""
-    return pair_sums(asked, method, method.shares) / len(method.shares)
-
-
 def node_scores(asked: Asked, rules: Rules = GRADIENT) -> Float[Tensor, "batch _"]:
     """Of each pair, the score of every node: its change times the gradient at the stream that it writes to (nats)."""
     found: list[Tensor] = []

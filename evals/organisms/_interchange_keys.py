@@ -33,8 +33,16 @@ def _other_query(words: Words, rng: random.Random) -> Words:
     return (*words[:QUERY], rng.choice(keys))
 
 
-def _values_to_keys(words: Words) -> list[tuple[int, int]]:
-    return [(place + 1, place) for place in KEYS]
+def _brought_before(head: int, says: str) -> Variable:
+    """What a head of block 0 brings each value: the key in front of it."""
+    return Variable(
+        "before",
+        f"head.0.{head}",
+        {"words": ("v", "words")},
+        lambda words: words[:QUERY:2],
+        says,
+        lambda words: [(place + 1, place) for place in KEYS],
+    )
 
 
 def _value_of(words: Words, key: str) -> int:
@@ -64,14 +72,7 @@ def induction(seed: int) -> CausalModel:
         words=tuple(pool),
         variables=(
             prompt_at_embed(),
-            Variable(
-                "before",
-                f"head.0.{before}",
-                {"words": ("v", "words")},
-                lambda words: words[:QUERY:2],
-                "the word before each value",
-                _values_to_keys,
-            ),
+            _brought_before(before, "the word before each value"),
             Variable(
                 "found",
                 f"head.1.{finder}",
@@ -116,14 +117,7 @@ def chain(seed: int) -> CausalModel:
         words=tuple(pool),
         variables=(
             prompt_at_embed(),
-            Variable(
-                "before",
-                f"head.0.{before}",
-                {"words": ("v", "words")},
-                lambda words: words[:QUERY:2],
-                "the key before each value",
-                _values_to_keys,
-            ),
+            _brought_before(before, "the key before each value"),
             Variable(
                 "first",
                 f"head.1.{first}",
