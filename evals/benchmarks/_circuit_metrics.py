@@ -6,7 +6,6 @@ nothing gets an area of one half, not whatever the order of its output happens t
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from itertools import combinations
 from typing import NamedTuple
 
 import numpy as np
@@ -69,39 +68,6 @@ def score_pearson(scores: Mapping[Link, float], exact: Mapping[Link, float], lin
     if np.ptp(one) == 0 or np.ptp(two) == 0:
         return None
     return float(np.corrcoef(one, two)[0, 1])
-
-
-def cpr(counts: Sequence[int], faithfulness: Sequence[float], n_links: int) -> float:
-    """Area under faithfulness over the share of links kept: unbounded, since a circuit can exaggerate.
-
-    Args:
-        counts: Links kept, from 0 to all of them, rising. Shares of the links in MIB's steps are too coarse where a
-            circuit has six links of a hundred.
-    """
-    return _area(counts, np.asarray(faithfulness, dtype=float), n_links)
-
-
-def cmd(counts: Sequence[int], faithfulness: Sequence[float], n_links: int) -> float:
-    """Area between faithfulness and 1 over the share of links kept: 0 is best, and too much counts as too little."""
-    return _area(counts, np.abs(1 - np.asarray(faithfulness, dtype=float)), n_links)
-
-
-def mean_jaccard(sets: Sequence[Collection[Link]]) -> float:
-    """Mean over pairs of sets of what both have among what either has; two empty sets are equal.
-
-    Raises:
-        ValueError: fewer than two sets.
-    """
-    if len(sets) < 2:
-        raise ValueError(f"{len(sets)} sets cannot be compared with each other; give two or more")
-    made = [frozenset(one) for one in sets]
-    return float(np.mean([len(a & b) / len(a | b) if a | b else 1.0 for a, b in combinations(made, 2)]))
-
-
-def _area(counts: Sequence[int], heights: Float[np.ndarray, " _"], n_links: int) -> float:
-    if list(counts) != sorted(set(counts)) or counts[0] != 0 or counts[-1] != n_links:
-        raise ValueError(f"counts {list(counts)[:5]}... do not rise from 0 to {n_links}; measure both ends")
-    return float(np.trapezoid(heights, np.asarray(counts) / n_links))
 
 
 def _sides(

@@ -23,7 +23,7 @@ from ..metric import Metric, share_metric, spread_metric
 from ..organisms._organism import Organism
 from ..organisms.compiled import COMPILED, generated
 from ..organisms.interchange import CAUSAL_MODELS, interchange_organisms
-from ._circuit_trials import FAST, MAIN_FAST, METHODS, SEARCH, Trial, Verdict, trial
+from ._circuit_trials import EXACT, FAST, MAIN_FAST, METHODS, SEARCH, Trial, Verdict, trial
 from ._illusions import illusions
 from ._process_cost import machine
 from ._results_folder import results_folder, told
@@ -171,16 +171,18 @@ def table(measured: Measured) -> str:
         lines.append(f"| {name} | {one.value:.4g} | {interval} | {single} | {one.n} | {one.target} | {met} |")
     lines += [
         "",
-        "Area under the curve by organism; then recall and false links of `circuit_search` at 5 % of the gap.",
+        "Area under the curve by organism; then recall and false links of `circuit_search` at 5 % of the gap, and the",
+        f"correlation of `{MAIN_FAST}` with the effects that `{EXACT}` measures.",
         "",
-        f"| organism | kind | links | true | {' | '.join(METHODS)} | recall | false |",
-        f"| --- | --- | --- | --- | {' | '.join('---' for _ in METHODS)} | --- | --- |",
+        f"| organism | kind | links | true | {' | '.join(METHODS)} | recall | false | pearson |",
+        f"| --- | --- | --- | --- | {' | '.join('---' for _ in METHODS)} | --- | --- | --- |",
     ]
     for one in measured.trials:
         aurocs = " | ".join(f"{one.verdicts[method].auroc:.3f}" for method in METHODS)
-        last = one.verdicts[SEARCH]
+        last, pearson = one.verdicts[SEARCH], one.verdicts[MAIN_FAST].pearson
         lines.append(
-            f"| {one.name} | {one.kind} | {one.n_links} | {one.n_true} | {aurocs} | {last.recall:.2f} | {last.false} |"
+            f"| {one.name} | {one.kind} | {one.n_links} | {one.n_true} | {aurocs} | {last.recall:.2f} | {last.false} | "
+            f"{'' if pearson is None else f'{pearson:.4f}'} |"
         )
     if measured.refused:
         lines += [

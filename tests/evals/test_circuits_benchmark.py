@@ -1,8 +1,10 @@
 """The comparison of methods that find circuits: what it makes of methods that are right, and of those that are not."""
 
+from dataclasses import replace
+
 import pytest
 from vesalius.evals.benchmarks import circuits
-from vesalius.evals.benchmarks._circuit_trials import METHODS, SEARCH, Trial, Verdict, trial
+from vesalius.evals.benchmarks._circuit_trials import MAIN_FAST, METHODS, SEARCH, Trial, Verdict, trial
 from vesalius.evals.benchmarks._illusions import illusions
 from vesalius.evals.benchmarks.circuits import Measured, main, median, summary, table
 from vesalius.evals.metric import Metric
@@ -30,6 +32,7 @@ def test_exact_methods_find_the_circuit_that_was_compiled():
         verdict = found.verdicts[method]
         assert (verdict.auroc, verdict.recall, verdict.false) == (1.0, 1.0, 0), method
     assert found.verdicts["eap_ig"].pearson == pytest.approx(1.0, abs=0.05)
+    assert found.verdicts[MAIN_FAST].pearson == pytest.approx(1.0, abs=1e-3)
     assert max(found.searched["complement"]) == pytest.approx(0.0, abs=1e-3)
 
 
@@ -42,6 +45,17 @@ def test_a_method_that_is_wrong_on_one_organism_shows_in_the_worst_and_not_in_th
     assert (figures["selfrepair_recall"].value, figures["selfrepair_recall"].n) == (0.5, 4)
     assert (figures["false_edges_at_5pct"].value, figures["false_edges_at_5pct"].most) == (1.0, 3)
     assert figures["complement_faithfulness_worst"].value == 0.2
+
+
+def test_the_figure_of_fast_scores_is_that_of_one_method_and_beside_its_time():
+    slow = replace(made("a", 1.0).verdicts[MAIN_FAST], pearson=0.5, cpu_s=3.0)
+    trials = [
+        replace(one, verdicts={**one.verdicts, MAIN_FAST: slow}) for one in (made("a", 1.0), made("self_repair", 1.0))
+    ]
+    figures = summary(trials, 0)
+    assert (figures["fast_score_pearson_median"].value, figures["fast_score_pearson_median"].met) == (0.5, False)
+    assert figures[f"{MAIN_FAST}.cpu_s"].value == 3.0
+    assert figures["eap.pearson_median"].value == 0.9
 
 
 def test_the_interval_of_a_median_holds_it_and_repeats_from_its_seed():
@@ -72,6 +86,7 @@ def test_the_table_names_every_figure_and_every_organism(tmp_path, capsys):
     assert text == table(measured)
     assert all(f"| {name} |" in text for name in measured.figures)
     assert "| self_repair | compiled | 100 | 4 | 0.750 |" in text
+    assert "| 1.00 | 0 | 0.9000 |" in text
     assert "| edge_auroc_worst | 0.75 |" in text
 
 
