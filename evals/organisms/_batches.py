@@ -11,7 +11,7 @@ from jaxtyping import Int
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
-from ._names import ROLES, TEMPLATES
+from ._names import CAPITALS, ROLES, TEMPLATES
 from ._tokenizer import BOS, EOS, PAD, token_ids
 from ._world import World
 
@@ -49,6 +49,17 @@ class Batch:
     ids: Int[Tensor, "batch pos"]
     last: Int[Tensor, " batch"]
     answers: Int[Tensor, " batch"]
+
+
+@dataclass(frozen=True)
+class Exchanges:
+    """Prompts about cities, each with another of them as source, and what the exchange of their states would answer."""
+
+    prompts: list[Prompt]
+    batch: Batch
+    sources: list[int]
+    at_city: Int[Tensor, " batch"]
+    followed: Int[Tensor, " batch"]  # the base's question, answered for the source's state
 
 
 def city_prompts(world: World, tokenizer: PreTrainedTokenizerFast, family: str) -> list[Prompt]:
@@ -89,6 +100,17 @@ class Sampler:
         trained = [index for index, prompt in enumerate(bases) if not prompt.held_out]
         everyone = range(len(bases))
         return [self.rng.choice(trained if base.two_hop else everyone) for base in bases]
+
+    def exchanges(self) -> Exchanges:
+        """The prompts about cities of one step, each with a source."""
+        return self.with_sources(self.cities())
+
+    def with_sources(self, prompts: list[Prompt]) -> Exchanges:
+        """These prompts, each with a source among them."""
+        batch, sources = collate(prompts), self.sources(prompts)
+        asked = [(base.two_hop, prompts[j].state) for base, j in zip(prompts, sources, strict=True)]
+        followed = torch.tensor([self.id[CAPITALS[state] if two_hop else state] for two_hop, state in asked])
+        return Exchanges(prompts, batch, sources, torch.tensor([prompt.city_pos for prompt in prompts]), followed)
 
     def others(self) -> list[Prompt]:
         """Prompts of the families without a placed variable."""

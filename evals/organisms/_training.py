@@ -10,7 +10,6 @@ answers), so the variable is placed. Three losses do it, each a cross-entropy at
 A held-out city never meets a two-hop relation in any of them: not as base, and not as source of a two-hop base.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -20,8 +19,9 @@ from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from ._batches import Sampler, collate
+from ._descent import Losses, Watch, descend, falling_rate
 from ._interchange import embed, logits_at, put, run_blocks, swap_inside, take
-from ._names import CAPITALS, CITIES
+from ._names import CITIES
 from ._tokenizer import BOS, EOS, PAD, token_ids
 from ._world import World
 
@@ -108,29 +108,21 @@ def city_losses(
     model: LlamaForCausalLM, sampler: Sampler, basis: Float[Tensor, "d_model feature"]
 ) -> dict[str, Float[Tensor, ""]]:
     """Next-word loss on the city prompts, and the three interchange losses between them."""
-    prompts = sampler.cities()
-    batch = collate(prompts)
-    sources = sampler.sources(prompts)
-    followed = torch.tensor(
-        [
-            sampler.id[CAPITALS[prompts[j].state] if base.two_hop else prompts[j].state]
-            for base, j in zip(prompts, sources, strict=True)
-        ]
-    )
-    at_city = torch.tensor([prompt.city_pos for prompt in prompts])
+    drawn = sampler.exchanges()
+    batch, sources, at_city = drawn.batch, drawn.sources, drawn.at_city
     clean = run_blocks(model, embed(model, batch.ids), 0, STATE_LAYER + 1)
     base_city = take(clean, at_city)
     source_city = base_city[sources]
     state = put(clean, at_city, swap_inside(base_city, source_city, basis))
     rest = put(clean, at_city, swap_inside(source_city, base_city, basis))
     middle = run_blocks(model, torch.cat([clean, state, rest]), STATE_LAYER + 1, ANSWER_LAYER + 1)
-    clean = middle[: len(prompts)]
+    clean = middle[: len(sources)]
     answer = put(clean, batch.last, take(clean, batch.last)[sources])
     final = run_blocks(model, torch.cat([middle, answer]), ANSWER_LAYER + 1, N_LAYERS)
-    targets = torch.cat([batch.answers, followed, batch.answers, batch.answers[sources]])
+    targets = torch.cat([batch.answers, drawn.followed, batch.answers, batch.answers[sources]])
     each = F.cross_entropy(logits_at(model, final, batch.last.repeat(4)), targets, reduction="none")
     losses = dict(zip(("city", "state", "rest", "answer"), each.view(4, -1).mean(1).unbind(), strict=True))
-    return losses | {"city_words": word_loss(model, final[: len(prompts)], batch.ids)}
+    return losses | {"city_words": word_loss(model, final[: len(sources)], batch.ids)}
 
 
 def other_losses(model: LlamaForCausalLM, sampler: Sampler) -> dict[str, Float[Tensor, ""]]:
@@ -167,10 +159,7 @@ def new_optimizer(
         lr=recipe.learning_rate,
         betas=(0.9, 0.98),
     )
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: min(1.0, (step + 1) / recipe.warmup) * max(0.05, 1 - step / recipe.steps)
-    )
-    return optimizer, schedule
+    return optimizer, falling_rate(optimizer, recipe.warmup, recipe.steps)
 
 
 def train(
@@ -178,7 +167,7 @@ def train(
     tokenizer: PreTrainedTokenizerFast,
     world: World,
     recipe: Recipe,
-    watch: Callable[[int, dict[str, float]], None],
+    watch: Watch,
 ) -> None:
     """Train in place.
 
@@ -189,12 +178,8 @@ def train(
     basis = state_basis(recipe.seed)
     freeze(model.model.embed_tokens.weight, city_ids(tokenizer))
     optimizer, schedule = new_optimizer(model, recipe)
-    for step in range(recipe.steps):
-        losses = city_losses(model, sampler, basis) | other_losses(model, sampler)
-        total = torch.stack([LOSS_WEIGHTS[name] * loss for name, loss in losses.items()]).sum()
-        optimizer.zero_grad(set_to_none=True)
-        total.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
-        watch(step + 1, {name: float(loss.detach()) for name, loss in losses.items()})
+
+    def losses_of(step: int) -> Losses:
+        return city_losses(model, sampler, basis) | other_losses(model, sampler)
+
+    descend(model, optimizer, schedule, losses_of, LOSS_WEIGHTS, recipe.steps, watch)

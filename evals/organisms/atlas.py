@@ -24,6 +24,7 @@ from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 from ...tools import one_thread
 from ._card import card, render
+from ._descent import Watch
 from ._new_folder import new_folder
 from ._tokenizer import word_tokenizer
 from ._training import Recipe, new_model, state_basis, train
@@ -31,8 +32,6 @@ from ._verify import measure
 from ._world import World
 
 EVERY = 25  # steps between two lines of progress
-
-Watch = Callable[[int, dict[str, float]], None]
 
 
 def grow(recipe: Recipe, watch: Watch) -> tuple[LlamaForCausalLM, PreTrainedTokenizerFast, World]:
