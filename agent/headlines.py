@@ -6,6 +6,7 @@ from typing import Any
 
 from ..tools import Measurement
 from .planners._plain import name, number, say, share
+from .report._causal_headlines import CAUSAL_HEADLINES
 from .report._circuit_words import circuit_headline
 from .report.schema import Sentence
 
@@ -200,7 +201,7 @@ def _attribution_graph(m: Measurement) -> Sentence:
     )
 
 
-_BY_TOOL: dict[str, Headline] = {
+_BY_TOOL: dict[str, Headline] = CAUSAL_HEADLINES | {
     "attribution_graph": _attribution_graph,
     "circuit_search": circuit_headline,
     "describe_feature": _describe_feature,

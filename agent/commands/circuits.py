@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 TOOL = "circuit_search"
 _MAKE = (
-    "Ask `Where is BEHAVIOUR computed?` with --pairs, or measure one: `vesalius run circuit_search --help`; its output "
-    "in a file can be given here too."
+    "Ask `Where is BEHAVIOUR computed?` with --pairs, or measure one: `vesalius run circuit_search --help`; the id of "
+    "what it finds can be given here."
 )
 
 

@@ -122,7 +122,7 @@ def find_graph(home: Path, of: str) -> Measured:
 
 
 def _from_file(path: Path) -> Measured:
-    """A measurement as `vesalius run` prints it, or a result alone."""
+    """A measurement as `vesalius run --json` prints it, or a result alone."""
     from ...tools import read_text
 
     try:

@@ -1,4 +1,4 @@
-"""Measurements of one instrument that runs have kept: found by run, by id, or in a file of one."""
+"""Measurements that are kept, by runs or each alone: found by run, by id, or in a file of one."""
 
 import json
 import re
@@ -7,13 +7,14 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from ...tools import Measurement, ToolError, digest
-from ..runs import RunFolder, UnreadableFile
+from ..runs import RunFolder, UnreadableFile, write_whole
 
 MEASUREMENT_ID = re.compile(r"m-[0-9a-f]{4,64}")
+ALONE = "measurements"  # folder of those that belong to no run
 
 
 def find_measurement(home: Path, of: str, tool: str, make: str) -> Measurement:
-    """The measurement that `of` names: a run, `last`, an id, or a JSON file as `vesalius run` prints it.
+    """The measurement that `of` names: a run, `last`, an id, or a JSON file as `vesalius run --json` prints it.
 
     Args:
         tool: instrument that it must be of.
@@ -47,11 +48,19 @@ def kept_by(folder: RunFolder) -> list[Measurement]:
     return [measurement for measurement in found if measurement is not None]
 
 
-def kept_anywhere(home: Path, measurement_id: str, wanted: str) -> tuple[Measurement, RunFolder]:
-    """A measurement by id, and the newest run that has it: equal ids name equal requests.
+def keep_alone(home: Path, measurement: Measurement) -> Path:
+    """Keep a measurement that belongs to no run, and say where; a measurement of the same request is replaced."""
+    path = home / ALONE / f"{measurement.id}.json"
+    write_whole(path, measurement.model_dump_json(indent=1))
+    return path
+
+
+def kept_anywhere(home: Path, measurement_id: str, wanted: str) -> tuple[Measurement, RunFolder | None]:
+    """A measurement by id, and the newest run that has it, if any: equal ids name equal requests.
 
     Raises:
-        ToolError: no run has it; the mend is what was `wanted`.
+        ToolError: it is not kept; the mend is what was `wanted`.
+        UnreadableFile: its file was changed after it was written.
     """
     runs = sorted((home / "runs").glob("*/run.json"), reverse=True) if (home / "runs").is_dir() else []
     for run in runs:
@@ -59,7 +68,10 @@ def kept_anywhere(home: Path, measurement_id: str, wanted: str) -> tuple[Measure
         found = folder.kept(measurement_id)
         if found is not None:
             return found, folder
-    raise ToolError(f"No run under {home} has measurement {measurement_id}.", mend=wanted)
+    alone = home / ALONE / f"{measurement_id}.json"
+    if alone.is_file():
+        return _from_file(alone, wanted), None
+    raise ToolError(f"No measurement {measurement_id} is kept under {home}.", mend=wanted)
 
 
 def _from_file(path: Path, wanted: str) -> Measurement:

@@ -8,13 +8,13 @@ from markupsafe import Markup
 from ...tools import Measurement
 from ._circuit_picture import SLOTS, Sizes, circuit_picture, kind_of, of_circuit
 from ._circuit_words import TOOL, circuit_sentences, circuits_of
+from ._line_plot import Series, line_plot
 from ._markdown_supernodes import in_cell
 from ._sentence import Reference
 from ._svg import element
 from ._tables import Cell, quoted, table
 from ._text import markdown_code
 from .figures import Lookup, figure_text, render_html, render_markdown
-from .plots import Series, line_plot
 from .schema import MeasurementRecord, Report
 
 MOST_IN_SUMMARY = 12  # links of a Markdown table

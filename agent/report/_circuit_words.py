@@ -71,8 +71,8 @@ def _in_short(m: Measurement) -> Sentence:
 
 
 def _by_family(m: Measurement, field: str) -> str:
-    """A share, or from the least to the most of several families."""
-    if len(m.result[field]) == 1:
+    """A share, or from the least to the most of several families where that shows."""
+    if f"{min(m.result[field]):.0%}" == f"{max(m.result[field]):.0%}":
         return share(m.id, f"{field}.0")
     return f"{share(m.id, f'{field}.min')} to {share(m.id, f'{field}.max')} (by family)"
 

@@ -13,13 +13,15 @@ MOST_ROWS = 60
 Cell = str | int | float | bool | None | Markup
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[Cell]], caption: str, most: int = MOST_ROWS) -> Markup:
+def table(
+    head: Sequence[str], rows: Sequence[Sequence[Cell]], caption: str, most: int = MOST_ROWS, class_: str | None = None
+) -> Markup:
     """A table; of many rows the first are shown, and the caption says how many there are."""
     shown = rows[:most]
     said = f"{caption} (first {most} of {len(rows)}; the rest is in report.json)" if len(rows) > most else caption
     names = element("tr", *(element("th", name, scope="col") for name in head))
     body = Markup("").join(element("tr", *(_cell(cell) for cell in row)) for row in shown)
-    drawn = element("table", element("caption", said), element("thead", names), element("tbody", body))
+    drawn = element("table", element("caption", said), element("thead", names), element("tbody", body), class_=class_)
     return element("div", drawn, class_="scroll", tabindex="0", role="region", aria_label=caption)
 
 

@@ -93,6 +93,22 @@ _NUMBERS = (
         "Share of what the nodes of an attribution graph read that comes from features and tokens, errors aside.",
         r"\bcompleteness\b",
     ),
+    Word(
+        "row space, null space",
+        "Of what a part writes, what the matrix behind it passes on, and what it drops, so that nothing else sees it.",
+        r"\b(?:row|null)[- ]space\b",
+    ),
+    Word(
+        "illusion",
+        "A direction that moves the answer only together with a part that nothing sees: it carries nothing by itself.",
+        r"\billusions?\b",
+    ),
+    Word("selectivity", "What one task loses less what the other loses.", r"\bselectivity\b"),
+    Word(
+        "no-op",
+        "The same intervention with a prompt's own values, which has to change nothing.",
+        r"\bno-op\b",
+    ),
     Word("nats", "Unit of logits: 2.3 more make an answer ten times as likely.", r"\bnats\b"),
 )
 _PROMPTS = (

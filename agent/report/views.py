@@ -7,11 +7,21 @@ from typing import Any
 from markupsafe import Markup
 
 from ...tools import Measurement
+from ._ablation_view import ablation_view
+from ._causal_headlines import CAUSAL_HEADLINES
 from ._feature_views import probe_prompts_view, select_features_view
 from ._graph_view import graph_view
+from ._heat_map import heat_map
+from ._line_plot import Series, line_plot
+from ._observable_view import observable_view
+from ._score_view import contextual_view, paths_view, scores_view
+from ._steering_view import card_view
+from ._subspace_view import subspace_view
 from ._svg import element
+from ._sweep_view import sweep_view
 from ._tables import Cell, leaves, quoted, table
-from .plots import DotRow, Series, effects_plot, heat_map, line_plot
+from .figures import render_html
+from .plots import DotRow, effects_plot
 
 View = Callable[[Measurement], Markup]
 
@@ -23,9 +33,21 @@ _FORCED = element(
     class_="warning",
 )
 _VIEWS: dict[str, View] = {
+    "ablate_neurons": ablation_view,
     "attribution_graph": graph_view,
+    "attribution_patch": scores_view,
+    "contextual_decomposition": contextual_view,
+    "eap": scores_view,
+    "eap_ig": scores_view,
+    "observable": observable_view,
+    "patch_sweep": sweep_view,
+    "path_patch": paths_view,
     "probe_prompts": probe_prompts_view,
+    "relp": scores_view,
+    "secant_patch": scores_view,
     "select_features": select_features_view,
+    "steering_card": card_view,
+    "subspace_patch": subspace_view,
 }
 
 
@@ -41,8 +63,14 @@ def shows(tool: str) -> Callable[[View], View]:
 
 def view(measurement: Measurement) -> Markup:
     """A measurement's result as a picture with its numbers, or as a table of its numbers."""
-    shown = _VIEWS.get(measurement.tool, numbers)(measurement)
+    shown = _told(measurement) + _VIEWS.get(measurement.tool, numbers)(measurement)
     return _FORCED + shown if measurement.result.get("dictionary_forced") else shown
+
+
+def _told(m: Measurement) -> Markup:
+    """What a causal instrument found, in its sentence, in front of the pictures."""
+    write = CAUSAL_HEADLINES.get(m.tool)
+    return element("p", render_html(write(m), {m.id: m})) if write else Markup("")
 
 
 def numbers(measurement: Measurement) -> Markup:

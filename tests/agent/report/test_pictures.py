@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 from vesalius.agent.report._graph_view import graph_data, graph_view
+from vesalius.agent.report._heat_map import heat_map
 from vesalius.agent.report._layout import NODE, layout
 from vesalius.agent.report._svg import Scale
-from vesalius.agent.report.plots import DotRow, claim_plot, effects_plot, heat_map
+from vesalius.agent.report.plots import DotRow, claim_plot, effects_plot
 from vesalius.agent.report.views import view
 from vesalius.tools import Measurement, SubjectKey
 
