@@ -122,7 +122,7 @@ def _evidence(
     for line, one in zip(dump.lines, acts, strict=True):
         for unit, act in zip(map(bare, line.units(t)), one, strict=True):
             strongest[unit] = max(strongest.get(unit, 0.0), act)
-    found = decided(metrics, readings, feature[0], depth, {}, t)
+    found = decided(metrics, readings, {}, feature[0], depth, {}, t)
     return Evidence(
         layer=feature[0],
         feature=feature[1],

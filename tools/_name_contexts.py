@@ -28,9 +28,9 @@ def held_out(subject: Subject, texts: Sequence[str], seen: Collection[str]) -> t
     return found
 
 
-def sought_in(subject: Subject, prompt: str, seed: int, grammar: FunctionWords) -> set[str]:
+def sought_in(subject: Subject, prompt: str, seed: int, grammar: FunctionWords, split_as: str = "") -> set[str]:
     """Neutral texts that `probe_prompts` looks for concepts in, for this prompt and seed: the names rest on them."""
-    return set(looked_at(ProbeMaker(subject, prompt, "", seed, grammar, 1, 1)))
+    return set(looked_at(ProbeMaker(subject, prompt, "", seed, grammar, 1, 1, split_as)))
 
 
 def neutral_texts(subject: Subject, barred: Collection[str], n: int, seed: int) -> tuple[str, ...]:

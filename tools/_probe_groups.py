@@ -63,6 +63,12 @@ class Thresholds(Frozen):
         default=0.5,
         description="Shared value: least share of the peaks, by height, at words with one value. None: no such rule.",
     )
+    value_evenness: float = Field(
+        default=0.5,
+        ge=0,
+        le=1,
+        description="Shared value: least activation at any word with the value, over that at the strongest (share).",
+    )
     value_words: int = Field(default=2, ge=1, description="Shared value: fewest different words with it (count).")
     next_share: float | None = Field(
         default=0.5,

@@ -16,7 +16,7 @@ from ._probe_given import Refused, accept
 from ._probe_signatures import Feature
 from ._probe_split import n_shared, split, split_digest, worded
 from ._probe_texts import Concept, Probe, ProbeMaker
-from ._probe_tokens import FunctionWords, function_words
+from ._probe_tokens import FunctionWords, function_words, words_in
 from ._subject import Subject
 
 MOST_GIVEN = 500
@@ -44,6 +44,9 @@ class ProbeRequest(ToolArgs):
     continuation_tokens: int = Field(8, ge=1, le=64, description="Tokens of a continuation at most (count).")
     held_out: float = Field(
         0.3, ge=0, le=0.5, description="Part of each concept's probes that is kept back to test the names (share)."
+    )
+    split_as: str = Field(
+        "", description="Prompt of the question that is asked: what it keeps back is kept back here. Empty: this one."
     )
     language: str = Field("en", description="Whose function words are grammar: en, de, es, fr, zh, or a JSON file.")
     seed: int = Field(0, ge=0, description="Seed of the choice of rows and texts, of continuations and of the split.")
@@ -105,7 +108,9 @@ def make(
         grammar,
         request.per_concept,
         request.continuation_tokens,
+        request.split_as,
     )
+    _refuse_kept(maker)
     found = _given(subject, request) if request.probes else _made(maker, request, dictionary, features)
     served = {probe.concept for probe in found["probes"]}
     return MadeProbes.model_validate(
@@ -116,6 +121,16 @@ def make(
             "concepts_without_probes": [one.label for one in found["concepts"] if one.label not in served],
         }
     )
+
+
+def _refuse_kept(maker: ProbeMaker) -> None:
+    """A prompt about what the question keeps back would tell of it."""
+    shown = set(words_in(maker.prompt)) & maker.kept_back if maker.split_as else set()
+    if shown:
+        raise ToolError(
+            f"The prompt has {', '.join(sorted(shown))}, which {maker.split_as[:60]!r} keeps back to confirm on.",
+            mend="Probe a prompt of another entity, or leave `split_as` empty.",
+        )
 
 
 def _given(subject: Subject, request: ProbeRequest) -> dict[str, Any]:

@@ -117,7 +117,7 @@ def evidence_of(
     """
     metrics = metrics_of(readings, counts)
     layer, index = feature
-    found = decided(metrics, readings, layer, n_layers, values, t)
+    found = decided(metrics, readings, strongest, layer, n_layers, values, t)
     return Evidence(
         layer=layer,
         feature=index,

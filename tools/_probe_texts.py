@@ -17,7 +17,7 @@ from typing import Literal, TypeVar
 import torch
 from pydantic import Field
 
-from ._base import Frozen
+from ._base import Frozen, ToolError
 from ._positions import token_positions
 from ._probe_tokens import FunctionWords, content_words, has_word, words_in
 from ._readable import can_read
@@ -73,13 +73,34 @@ class ProbeMaker:
     grammar: FunctionWords
     per_concept: int
     n_new: int  # tokens of a continuation
+    split_as: str = ""  # prompt that decides what is kept back, where it is not this one
     seen: frozenset[str] = frozenset()  # texts that are no probes
     refused: set[str] = field(default_factory=set, init=False)
 
     @cached_property
     def task(self) -> tuple[TaskFamily, Template, Row] | None:
         """The task family, template and row that make the prompt, or none."""
-        found = ((family, family.match(self.prompt)) for family in self.subject.tasks)
+        return self._matched(self.prompt)
+
+    @cached_property
+    def split_task(self) -> tuple[TaskFamily, Template, Row] | None:
+        """The same of the prompt that decides what is kept back.
+
+        Raises:
+            ToolError: a prompt that is in no task.
+        """
+        if not self.split_as:
+            return self.task
+        found = self._matched(self.split_as)
+        if found is None:
+            raise ToolError(
+                f"`split_as` is {self.split_as[:60]!r}, which no task of the model has, so it keeps nothing back.",
+                mend="Pass a prompt that task data make, or leave it empty.",
+            )
+        return found
+
+    def _matched(self, prompt: str) -> tuple[TaskFamily, Template, Row] | None:
+        found = ((family, family.match(prompt)) for family in self.subject.tasks)
         return next(((family, *match) for family, match in found if match), None)
 
     def concepts(self, swaps: int, contexts: Iterable[str] = ()) -> tuple[Concept, ...]:
@@ -129,7 +150,7 @@ class ProbeMaker:
                 yield one
         if found < self.per_concept:
             for text in self._continuations(label, ATTEMPTS * (self.per_concept - found)):
-                fresh = text not in made and not text.startswith(self.kept_prompts)
+                fresh = text not in made and self._may_be_probe(text)
                 if fresh and has_word(text, label) and self._readable(text):
                     yield text, "continuation", ""
 
@@ -161,9 +182,9 @@ class ProbeMaker:
     @cached_property
     def kept_prompts(self) -> tuple[str, ...]:
         """Every prompt of the wordings that are kept for confirmation, but for the asked one."""
-        if not self.task:
+        if not self.split_task:
             return ()
-        asked, own = self.task[0], self.task[1]
+        asked, own = self.split_task[0], self.split_task[1]
         return tuple(
             template.fill(row.slots)
             for family in self.subject.tasks
@@ -175,9 +196,9 @@ class ProbeMaker:
     @cached_property
     def kept_back(self) -> set[str]:
         """Entities that explore in no family: what a later confirmation must not have seen."""
-        if not self.task:
+        if not self.split_task:
             return set()
-        family, _, asked = self.task
+        family, _, asked = self.split_task
         families = self.subject.tasks
         exploring = exploring_entities(families, self.seed, asked.slots[family.entity])
         return {row.slots[one.entity] for one in families for row in one.rows} - exploring - set(asked.slots.values())

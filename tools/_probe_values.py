@@ -7,8 +7,11 @@ ones count little) bears a name out:
 
 | rule | name | holds where |
 | --- | --- | --- |
-| `shared value` | the value | task data give it to several peak words, with `value_share` of the peaks |
+| `shared value` | the value | task data give it to several peak words, with `value_share` of the peaks, evenly |
 | `next word` | `Say (X)` | X follows several peak words, with `next_share` of the peaks, from `say_from_layer` on |
+
+Evenly: at every word of the value that the probes show, the feature fires at least `value_evenness` as strongly as at
+its strongest. A feature that fires at some cities of Texas and not at others is no feature of Texas.
 
 Like every name from probes they say where a feature fires; what it does is for an intervention to show.
 """
@@ -48,17 +51,29 @@ def values_of(families: Iterable[TaskFamily]) -> Values:
 
 
 def decided(
-    metrics: FeatureMetrics, readings: Sequence[Reading], layer: int, n_layers: int, values: Values, t: Thresholds
+    metrics: FeatureMetrics,
+    readings: Sequence[Reading],
+    strongest: Mapping[str, float],
+    layer: int,
+    n_layers: int,
+    values: Values,
+    t: Thresholds,
 ) -> Decided:
-    """The class of a feature: by one of these rules, unless it peaks at one word alone; else by the published ones."""
+    """The class of a feature: by one of these rules, unless it peaks at one word alone; else by the published ones.
+
+    Args:
+        strongest: Largest activation at each word of the probes, peak or not.
+    """
     published = decide(metrics, layer, n_layers, t)
     if published.rule in ("dictionary", "inactive"):
         return Decided(published)
-    own = _by_value(readings, values, t) or _by_next_word(readings, layer, n_layers, t)
+    own = _by_value(readings, strongest, values, t) or _by_next_word(readings, layer, n_layers, t)
     return own or Decided(published)
 
 
-def _by_value(readings: Sequence[Reading], values: Values, t: Thresholds) -> Decided | None:
+def _by_value(
+    readings: Sequence[Reading], strongest: Mapping[str, float], values: Values, t: Thresholds
+) -> Decided | None:
     if t.value_share is None:
         return None
     sums: dict[str, float] = {}
@@ -68,14 +83,28 @@ def _by_value(readings: Sequence[Reading], values: Values, t: Thresholds) -> Dec
         for value in values.get(word, ()):
             sums[value] = sums.get(value, 0.0) + one.peak
             words.setdefault(value, set()).add(word)
-    several = {value: total for value, total in sums.items() if len(words[value]) >= t.value_words}
+    even = {value: _evenness(value, strongest, values) for value in sums}
+    several = {
+        value: total
+        for value, total in sums.items()
+        if len(words[value]) >= t.value_words and even[value] >= t.value_evenness
+    }
     found = _largest(several, readings, t.value_share)
     if found is None:
         return None
     value, share = found
     n = len(words[value])
-    reason = f"{value} has {share:.3f} >= {t.value_share:g} of the peaks, at {n} words >= {t.value_words}"
+    reason = (
+        f"{value} has {share:.3f} >= {t.value_share:g} of the peaks, at {n} words >= {t.value_words}, evenness "
+        f"{even[value]:.3f} >= {t.value_evenness:g}"
+    )
     return Decided(Decision("Semantic", "shared value", reason), value)
+
+
+def _evenness(value: str, strongest: Mapping[str, float], values: Values) -> float:
+    """Weakest over strongest activation among the words of a value (share)."""
+    found = [strength for word, strength in strongest.items() if value in values.get(word, ())]
+    return min(found) / max(found) if found and max(found) > 0 else 0.0
 
 
 def _by_next_word(readings: Sequence[Reading], layer: int, n_layers: int, t: Thresholds) -> Decided | None:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from ._base import Frozen, ToolError
 
-FEWEST_TO_CONFIRM = 8  # entities of one answer: one may be asked about, and with fewer than seven no p is below .01
+FEWEST_TO_CONFIRM = 8  # entities of one answer: with seven no p is below .0078, too much beside other units looked at
 FEWEST_EXPLORING = 2
 SLOT = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,39}")
 
@@ -85,9 +85,10 @@ class TaskFamily(Frozen):
 def exploring_entities(families: Sequence[TaskFamily], seed: int, asked: str = "") -> frozenset[str]:
     """Entities that naming and discovery may see; the others are kept back to confirm.
 
-    Of each answer's entities half, or fewer, so that enough are left to judge by; entities that training held out come
-    last. A family with one entity per answer keeps none back, and gives back none that another family keeps. The asked
-    entity is added, in place of none: whatever is asked, all read from one list.
+    Of each answer's entities half, or fewer, so that enough are left to judge by: the asked one first, those that
+    training held out last. A family with one entity per answer keeps none back, and gives back none that another family
+    keeps. Which entity is asked may change the list, so whoever reads several prompts for one question passes that
+    question's entity for all of them.
     """
     held_out = {row.slots[f.entity] for f in families for row in f.rows if row.split == "held_out"}
     kept: set[str] = set()
@@ -96,7 +97,7 @@ def exploring_entities(families: Sequence[TaskFamily], seed: int, asked: str = "
             entities = sorted({r.slots[family.entity] for r in family.rows if r.slots[family.answer] == answer})
             # Seeded by the list, so that families about the same entities keep the same ones back.
             random.Random(f"{seed} {entities}").shuffle(entities)
-            entities.sort(key=lambda entity: entity in held_out)
+            entities.sort(key=lambda entity: (entity != asked, entity in held_out))
             kept.update(entities[n_exploring(len(entities)) :])
     return frozenset({row.slots[f.entity] for f in families for row in f.rows} - kept | ({asked} - {""}))
 

@@ -66,6 +66,7 @@ class ScoreNamesArgs(ToolArgs):
         "",
         description="Prompt that the names were made for; neutral texts that its concepts were sought in are left out.",
     )
+    split_as: str = Field("", description="As the names were made with; says which of those texts kept nothing back.")
     naming_seed: int = Field(0, ge=0, description="Seed that the names were made with; says which texts those are.")
     per_kind: int = Field(20, ge=1, le=1000, description="Contexts of either sort for each score at most (count).")
     fewest: int = Field(5, ge=1, le=1000, description="With fewer of either sort a feature is not scored (count).")
@@ -196,7 +197,7 @@ def _neutral(subject: Subject, args: ScoreNamesArgs, given: Sequence[str], gramm
     """The model's neutral texts that no name was made from."""
     barred = {*given, *args.seen}
     if args.prompt:
-        barred |= sought_in(subject, args.prompt, args.naming_seed, grammar)
+        barred |= sought_in(subject, args.prompt, args.naming_seed, grammar, args.split_as)
     found = neutral_texts(subject, barred, args.neutral, args.seed)
     if not given and not found:
         raise ToolError("There is no context to score names on.", mend="Pass some in `contexts`.")

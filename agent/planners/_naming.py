@@ -151,6 +151,8 @@ class Naming:
     def _probing(self, view: View, key: str, prompt: str, target: str, why: str) -> Iterator[Experiment]:
         """The naming of one prompt's features; nothing as long as, or if, its probes cannot be had."""
         args = {"prompt": prompt, "target": target, "dictionary": view.card.dictionary, "seed": self._seed}
+        if prompt != view.task.prompt:
+            args["split_as"] = view.task.prompt
         if self._probes_by:
             usable = self._usable(view, key)
             if not usable:  # an empty list would have the instrument make its own

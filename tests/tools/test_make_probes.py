@@ -2,7 +2,7 @@
 
 import pytest
 from probe_world import PROMPT, make_world
-from vesalius.tools import Subject, ToolError, get_tool
+from vesalius.tools import Subject, ToolError, exploring_entities, get_tool
 from vesalius.tools.make_probes import MakeProbesArgs, make_probes
 
 GIVEN = (
@@ -79,6 +79,24 @@ def test_without_room_for_contexts_the_features_change_nothing(world):
 
 def test_a_feature_that_no_text_activates_adds_no_concept(world):
     assert not any(one.role == "context" for one in made(world, features=("1/5",)).concepts)
+
+
+def test_the_question_that_is_asked_decides_what_is_kept_back(atlas):
+    def texts(city: str, target: str, **more: str) -> str:
+        asked = {"prompt": f"the capital of the state containing {city} is", "target": target, "per_concept": 30}
+        found = make_probes(atlas, MakeProbesArgs.model_validate(asked | {"swaps": 100, "contexts": 0, **more}))
+        return " ".join(probe.text for probe in found.probes)
+
+    family = atlas.tasks[0]
+    explore = exploring_entities(atlas.tasks, 0)
+    texan = sorted(row.slots["city"] for row in family.rows if row.slots["state"] == "Texas" and row.split == "train")
+    asked = next(city for city in texan if city not in explore)
+    instead = next(city for city in texan if city in explore - exploring_entities(atlas.tasks, 0, asked))
+    other = next(row.slots for row in family.rows if row.slots["city"] in explore and row.slots["state"] == "Georgia")
+    question = f"the capital of the state containing {asked} is"
+    alone, for_question = (texts(other["city"], other["capital"], **more) for more in ({}, {"split_as": question}))
+    assert (instead in alone, asked in alone) == (True, False)
+    assert (instead in for_question, asked in for_question) == (False, True)
 
 
 def test_given_probes_are_all_that_is_run_and_look_like_those_that_are_made(world):
@@ -172,6 +190,8 @@ def test_more_probes_than_are_read_are_refused(world):
         ({"features": ["1/1"], "dictionary": "nothing"}, "vesalius dictionary train"),
         ({"language": "klingon"}, "Languages: "),
         ({"held_out": -0.1}, "greater than or equal to 0"),
+        ({"split_as": "the zebra"}, "Pass a prompt that task data make"),
+        ({"prompt": PROMPT.replace("Dallas", "Waco"), "split_as": PROMPT}, "Probe a prompt of another entity"),
     ],
 )
 def test_what_cannot_be_made_is_refused_with_the_mend(world, change, mend):

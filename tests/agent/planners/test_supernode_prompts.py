@@ -24,10 +24,10 @@ def setting(atlas) -> Setting:
     return Setting(atlas.tasks, atlas.tasks[0], PROMPT, 0)
 
 
-def naming_texts(atlas, prompt: str, target: str) -> set[str]:
+def naming_texts(atlas, prompt: str, target: str, **more: str) -> set[str]:
     """All texts that are probes of a prompt, held-out ones included."""
     tool = get_tool("make_probes")
-    made = tool(atlas, tool.parse({"prompt": prompt, "target": target, "seed": 0, "contexts": 0}))
+    made = tool(atlas, tool.parse({"prompt": prompt, "target": target, "seed": 0, "contexts": 0, **more}))
     return {probe.text for probe in made.probes}
 
 
@@ -43,7 +43,7 @@ def city_of(setting: Setting, prompt: str) -> str:
 def test_no_probing_reads_a_city_or_a_wording_that_confirms(atlas, setting):
     texts = naming_texts(atlas, PROMPT, "Austin")
     for prompt, answer in prompts_of_others(setting, 3):
-        texts |= naming_texts(atlas, prompt, answer)
+        texts |= naming_texts(atlas, prompt, answer, split_as=PROMPT)
     read = {word for text in texts for word in text.split()}
     for family in setting.families:
         assert setting.templates(family, "kept back")
@@ -70,13 +70,15 @@ def test_no_city_that_training_held_out_is_seen_before_confirmation(setting):
         assert not held_out & {row.slots["city"] for row in setting.rows(family, "seen")}
 
 
-def test_an_asked_city_of_those_kept_back_is_seen_and_displaces_no_other(setting):
+def test_an_asked_city_of_those_kept_back_takes_the_place_of_another_of_its_state(setting):
     kept = {row.slots["city"] for row in setting.rows(setting.asked, "kept back")}
-    city = sorted(kept)[0]
+    texan = {row.slots["city"] for row in setting.asked.rows if row.slots["state"] == "Texas"}
+    city = sorted(kept & texan)[0]
     again = Setting(setting.families, setting.asked, f"the capital of the state containing {city} is", 0)
-    assert {row.slots["city"] for row in again.rows(setting.asked, "kept back")} == kept - {city} | (
-        {"Dallas"} & {row.slots["city"] for row in again.rows(setting.asked, "kept back")}
-    )
+    now = {row.slots["city"] for row in again.rows(setting.asked, "kept back")}
+    assert city not in now
+    assert len(now & texan) == len(kept & texan) == 8
+    assert now - texan == kept - texan
 
 
 def test_a_swap_puts_another_state_into_the_same_wording(setting):
