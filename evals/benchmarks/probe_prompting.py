@@ -1,6 +1,7 @@
-"""Names of supernodes on the reference model: do they hold when tested, beside clusters and random groups?
+"""Names of supernodes on models whose tasks are known: do they hold when tested, beside clusters and random groups?
 
-26 prompts of six relations of `atlas`. Each prompt's features are selected, probed, named and grouped; a name's
+26 prompts of six relations of `atlas`, and 22 prompts of five relations of an organism whose features have names by
+construction (`_supernode_worlds.py`). Each prompt's features are selected, probed, named and grouped; a name's
 predictions are seen on discovery prompts, sealed if those bear them out, confirmed on others (`_supernode_trials.py`).
 The same with the published naming rules alone, with clusters of like activations, with the named features under each
 other's names, and with random features of equal number and layers in the named ones' place; what is put in by swaps
@@ -10,19 +11,19 @@ that comes twice with the same features counts once.
 Whether features of a name peak alike on held-out probes says how well names describe activations, not what they do.
 """
 
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from statistics import median
 
-from ...agent.planners._supernode_prompts import Setting, prompts_of_others
-from ...tools import Measurement, Progress, Subject, dictionary_of, held_out_comparison, load_subject, one_thread
+from ...tools import Measurement, Progress, dictionary_of, held_out_comparison, one_thread
 from ..metric import Metric, mean_metric, share_metric
 from ._supernode_groups import Groups, as_nodes, clusters, named, permuted, random_groups, signatures
 from ._supernode_trials import Bench, Trial, try_names
+from ._supernode_worlds import Case, World, cases, compiled_world, trained_world
 
-PROMPTS = {"two_hop": 8, "city_state": 4, "state_capital": 3, "gender": 4, "pronoun": 4, "antonym": 3}
-OTHERS = 8  # prompts with other values, whose supernodes are put in
 RANDOM_DRAWS = 2  # random groups per supernode
 TIMED = 3  # prompts on which the whole pipeline is timed
 LEAST_NAMES, MOST_RANDOM, MOST_SECONDS = 0.9, 0.05, 20.0
@@ -41,6 +42,7 @@ class _Namer:
     """Names features of prompts, each prompt once."""
 
     bench: Bench
+    world: World
     seed: int
     thresholds: Mapping[str, object] = field(default_factory=dict)
     _known: dict[str, Measurement] = field(default_factory=dict)
@@ -48,83 +50,84 @@ class _Namer:
     def probed(self, prompt: str, target: str) -> Measurement:
         if prompt not in self._known:
             args = {"prompt": prompt, "target": target, "seed": self.seed, "thresholds": dict(self.thresholds)}
+            args |= {"dictionary": self.world.dictionary, **self.world.select}
             self._known[prompt] = self.bench.measure("probe_prompts", args)
         return self._known[prompt]
 
 
 @dataclass(frozen=True)
-class _Case:
-    """One prompt with the prompts whose supernodes are put in instead."""
+class _Tried:
+    """What became of one model's groups."""
 
-    setting: Setting
-    target: str
-    others: tuple[tuple[str, str], ...]
-
-    @property
-    def prompt(self) -> tuple[str, str]:
-        return self.setting.prompt, self.target
+    trials: Mapping[str, list[Trial]]  # by method
+    probed: Mapping[str, list[Measurement]]  # by naming rules
 
 
 def measure(seed: int, progress: Progress) -> dict[str, Metric]:
-    """Run all four on the shipped model; `seed` changes prompts, probes, splits, draws and the twin's statistics."""
-    with one_thread():
-        subject = load_subject("atlas", device="cpu")
-        bench = Bench(subject)
-        namers = {"names": _Namer(bench, seed), "published": _Namer(bench, seed, PUBLISHED_RULES)}
-        cases = [case for family, n in PROMPTS.items() for case in _cases(subject, family, n, seed)]
-        trials: dict[str, list[Trial]] = {name: [] for name in METHODS}
-        for done, case in enumerate(cases):
-            progress(done, len(cases), case.setting.prompt)
-            trials["names"] += _tried(bench, case, namers["names"], named, seed)
-            trials["published"] += _tried(bench, case, namers["published"], named, seed)
-            trials["clusters"] += _tried(bench, case, namers["names"], clusters, seed)
-            trials["permuted"] += _tried(bench, case, namers["names"], lambda one: permuted(one, seed), seed)
-            for draw in range(RANDOM_DRAWS):
-                drawn = _random_in(bench.subject, case.setting.prompt, seed * RANDOM_DRAWS + draw)
-                trials["random"] += _tried(bench, case, namers["names"], drawn, seed)
-        progress(len(cases), len(cases), "timing")
-        seconds = [_seconds(bench, case, seed) for case in cases[:TIMED]]
-    found = _shares(trials)
-    found |= _held_out([namers["names"].probed(*case.prompt) for case in cases], "", seed)
-    found |= _held_out([namers["published"].probed(*case.prompt) for case in cases], "published_", seed)
+    """Run both models; `seed` changes the organism, prompts, probes, splits, draws and the twin's statistics."""
+    with one_thread(), tempfile.TemporaryDirectory() as folder:
+        trained, compiled = trained_world(), compiled_world(seed, Path(folder) / "facts")
+        tried = _tried_in(trained, seed, progress)
+        built = _tried_in(compiled, seed, progress)
+        progress(0, TIMED, "timing")
+        seconds = [_seconds(Bench(trained.subject), trained, case, seed) for case in cases(trained, seed)[:TIMED]]
+    found = _shares(tried.trials)
+    found |= _held_out(tried.probed["names"], "", seed)
+    found |= _held_out(tried.probed["published"], "published_", seed)
+    found |= {f"organism_{name}": figure for name, figure in _shares(built.trials).items()}
+    found["organism_names_right_share"] = _right(built.probed["names"], compiled.true_names)
     return found | {"seconds_per_prompt": _seconds_metric(seconds)}
 
 
-def _cases(subject: Subject, family_name: str, n: int, seed: int) -> Iterable[_Case]:
-    """Prompts of different answers as far as there are any, in one wording per relation, of entities that explore."""
-    family = next(one for one in subject.tasks if one.name == family_name)
-    empty = Setting(subject.tasks, family, "", seed)
-    rows = sorted(empty.rows(family, "seen"), key=lambda row: row.slots[family.entity])
-    by_answer: dict[str, list[tuple[str, str]]] = {}
-    for row in rows:
-        prompt = family.templates[0].fill(row.slots)
-        by_answer.setdefault(row.slots[family.answer], []).append((prompt, row.slots[family.answer]))
-    turns = [prompts[i] for i in range(len(rows)) for prompts in by_answer.values() if i < len(prompts)]
-    for prompt, target in turns[:n]:
-        setting = Setting(subject.tasks, family, prompt, seed)
-        yield _Case(setting, target, prompts_of_others(setting, OTHERS))
+def _tried_in(world: World, seed: int, progress: Progress) -> _Tried:
+    """Every method on every prompt of one model."""
+    bench, known = Bench(world.subject), cases(world, seed)
+    namers = {"names": _Namer(bench, world, seed), "published": _Namer(bench, world, seed, PUBLISHED_RULES)}
+    trials: dict[str, list[Trial]] = {name: [] for name in METHODS}
+    for done, case in enumerate(known):
+        progress(done, len(known), case.setting.prompt)
+        trials["names"] += _tried(bench, case, namers["names"], named, seed)
+        trials["published"] += _tried(bench, case, namers["published"], named, seed)
+        trials["clusters"] += _tried(bench, case, namers["names"], clusters, seed)
+        trials["permuted"] += _tried(bench, case, namers["names"], lambda one: permuted(one, seed), seed)
+        for draw in range(RANDOM_DRAWS):
+            drawn = _random_in(world, case.setting.prompt, seed * RANDOM_DRAWS + draw)
+            trials["random"] += _tried(bench, case, namers["names"], drawn, seed)
+    return _Tried(trials, {rules: [one.probed(*case.prompt) for case in known] for rules, one in namers.items()})
 
 
 def _tried(
-    bench: Bench, case: _Case, namer: _Namer, grouping: Callable[[Measurement], Groups], seed: int
+    bench: Bench, case: Case, namer: _Namer, grouping: Callable[[Measurement], Groups], seed: int
 ) -> tuple[Trial, ...]:
     """The groups of one prompt under their names; put in are the supernodes of the other prompts."""
     own = grouping(namer.probed(*case.prompt))
     others = [named(namer.probed(*prompt)) for prompt in case.others]
     put_in = {name: features for one in others for name, features in one.items()}
-    return try_names(bench, case.setting, as_nodes(own), put_in, "transcoders", seed)
+    return try_names(bench, case.setting, as_nodes(own), put_in, namer.world.dictionary, seed)
 
 
-def _random_in(subject: Subject, prompt: str, seed: int) -> Callable[[Measurement], Groups]:
+def _random_in(world: World, prompt: str, seed: int) -> Callable[[Measurement], Groups]:
     """Random groups in place of the supernodes."""
-    return lambda probed: random_groups(subject, dictionary_of(subject), prompt, named(probed), seed)
+    dictionary = dictionary_of(world.subject, world.dictionary)
+    return lambda probed: random_groups(world.subject, dictionary, prompt, named(probed), seed)
 
 
-def _seconds(bench: Bench, case: _Case, seed: int) -> float:
+def _seconds(bench: Bench, world: World, case: Case, seed: int) -> float:
     """Wall time of one prompt from its graph to its verdicts, naming of the others included; the model is loaded."""
     started = time.perf_counter()
-    _tried(bench, case, _Namer(bench, seed), named, seed)
+    _tried(bench, case, _Namer(bench, world, seed), named, seed)
     return time.perf_counter() - started
+
+
+def _right(probed: Iterable[Measurement], true_names: Mapping[str, str]) -> Metric:
+    """Of the features that are known by construction, once for each prompt, those that got their true name."""
+    found = [
+        (true_names[id_], one["name"])
+        for measured in probed
+        for one in measured.result["features"]
+        if (id_ := f"{one['layer']}/{one['feature']}") in true_names
+    ]
+    return _share(sum(true == name for true, name in found), len(found))
 
 
 def _shares(trials: Mapping[str, list[Trial]]) -> dict[str, Metric]:

@@ -8,6 +8,7 @@
 | `mib.json` | the circuit as a graph of MIB (Mueller et al. 2025), readable by its `Graph.from_json` |
 | `annotation.json` | the components as in AgenticInterpBench (Khan, Kohli, Yao, Sun, Yao 2026) |
 | `truth.safetensors` | the direction of every label of every variable, and of every channel |
+| `tasks.json` | task data, where the prompts are questions about entities; the card then names the neurons |
 
 Of AgenticInterpBench the form of `components` (id, TransformerLens hook, role with tag and note, labels) and of
 `task.examples` is the published one, and so are the tags INDICATOR and AGGREGATOR. The names of the other keys and the
@@ -22,6 +23,7 @@ from safetensors.torch import save_file
 
 from ...tools import CircuitGraph
 from ._compile import Compiled
+from ._compile_neurons import n_neurons
 from ._compile_place import Place
 from ._new_folder import new_folder
 from ._organism import Organism
@@ -56,9 +58,25 @@ def write_organism(organism: Organism, folder: Path, one: Compiled | None = None
                 for way in ("read", "write")
             }
             save_file({**one.directions, **channels}, part / "truth.safetensors")
+            if one.circuit.asked:
+                _write(part / "tasks.json", {"families": [family.model_dump() for family in one.circuit.asked]})
         content = card(organism, one)
         _write(part / "card.json", content)
     return content
+
+
+def true_names(one: Compiled) -> dict[str, str]:
+    """What the neurons of tables stand for, by LAYER/NEURON, where the circuit says so."""
+    found: dict[str, str] = {}
+    next_of: dict[int, int] = {}
+    for name, place in one.layout.places.items():
+        if place.head is not None:
+            continue
+        first = next_of.get(place.layer, 0)
+        next_of[place.layer] = first + n_neurons(one.circuit.program.by_name[name])
+        labels = one.circuit.features.get(name, ())
+        found |= {f"{place.layer}/{first + i}": label for i, label in enumerate(labels)}
+    return found
 
 
 def card(organism: Organism, one: Compiled | None) -> dict[str, Any]:
@@ -74,6 +92,8 @@ def card(organism: Organism, one: Compiled | None) -> dict[str, Any]:
         content["program"] = one.circuit.program.text().splitlines()
         content["places"] = {name: place.node for name, place in one.layout.places.items()}
         content["decoys"] = sorted(set(one.layout.places) - one.circuit.program.used)
+        if one.circuit.features:
+            content["features"] = true_names(one)
         content["style"] = {"leak": one.style.leak, "sharpness": one.style.sharpness, "height": one.style.height}
     return content
 

@@ -2,9 +2,9 @@
 
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from ...tools import Pair
+from ...tools import Pair, TaskFamily
 from ._compile_program import Program
 
 Words = list[str]
@@ -28,6 +28,8 @@ class Circuit:
     truth: str
     program: Program
     task: Task
+    asked: tuple[TaskFamily, ...] = ()  # task data, where its prompts are questions about entities
+    features: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # of tables, what each neuron stands for
 
 
 def families(circuit: Circuit, n_pairs: int, rng: random.Random) -> dict[str, tuple[Pair, ...]]:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from . import _compile_named as named_circuits, _compile_rasp as counting_circuits
 from ._compile import Compiled, compiled
+from ._compile_facts import facts
 from ._compile_files import write_organism
 from ._compile_generated import generated_one, two_hop_in_context
 from ._compile_tasks import Circuit
@@ -38,6 +39,7 @@ CIRCUITS: Mapping[str, Callable[[random.Random], Circuit]] = {
     "majority": counting_circuits.majority,
     "most_frequent": counting_circuits.most_frequent,
     "brackets": counting_circuits.brackets,
+    "facts": facts,
 }
 N_GENERATED, N_DORMANT, N_NULLS = 30, 10, 4  # written by the command (counts); nulls of each kind
 
