@@ -86,7 +86,7 @@ def class_subspace(
         spread = (means[1] - means[0])[None]
         sizes = spread.norm(dim=-1)
     else:
-        _, sizes, spread = torch.linalg.svd((means - means.mean(0)).double().cpu(), full_matrices=False)
+        _, sizes, spread = torch.linalg.svd((means - means.mean(0)).cpu().double(), full_matrices=False)
     if sizes[dimension - 1] <= SMALLEST_CLASS_SPREAD * sizes.max():
         raise ToolError(
             f"The classes' means do not differ in {dimension} dimensions.", mend="Ask for fewer, or other pairs."

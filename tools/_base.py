@@ -50,6 +50,8 @@ class Frozen(BaseModel):
 class ToolArgs(Frozen):
     """What a caller asks of an instrument. Every field has a description; defaults live here and nowhere else."""
 
+    model_config = ConfigDict(allow_inf_nan=False)
+
 
 class ToolResult(Frozen):
     """What an instrument found. Numbers carry their unit, sample size and control in their field descriptions."""

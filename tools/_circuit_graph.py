@@ -101,7 +101,7 @@ class CircuitGraph:
     def _slot(self, name: str) -> str:
         if mlp := re.fullmatch(r"m(\d+)", name):
             return f"mlp_in.{mlp[1]}"
-        if not (head := re.fullmatch(r"a(\d+)\.h(\d+)<([qkv])>", name)):
+        if not (head := re.fullmatch(r"a(\d+)\.h(\d{1,9})<([qkv])>", name)):
             return name
         shared = 1 if head[3] == "q" else self.shape.n_heads // self.shape.n_kv_heads
         return f"{head[3]}.{head[1]}.{int(head[2]) // shared}"

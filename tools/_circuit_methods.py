@@ -59,7 +59,8 @@ def node_scores(asked: Asked, rules: Rules = GRADIENT) -> Float[Tensor, "batch _
     found: list[Tensor] = []
     for chunk in asked.chunks():
         walk = chunk.part.walk(chunk.clean, chunk.last, rules)
-        gradients = torch.autograd.grad(chunk.differences(walk.logits).sum(), walk.added, allow_unused=True)
+        with torch.enable_grad():  # whatever the caller holds
+            gradients = torch.autograd.grad(chunk.differences(walk.logits).sum(), walk.added, allow_unused=True)
         changes = _change(chunk).split([part.shape[2] for part in walk.nodes], 2)
         scores = [
             einsum(_zeros_if_none(gradient, added), change, "batch pos model, batch pos node model -> batch node")
@@ -124,7 +125,8 @@ def _gradients(
         some = points[first : first + chunk.room]
         walk = chunk.part.walk(torch.cat([p.start for p in some]), chunk.last.repeat(len(some)), rules, _together(some))
         made = [tap.made for tap in walk.taps]
-        behind = torch.autograd.grad(chunk.differences(walk.logits).sum(), made, allow_unused=True)
+        with torch.enable_grad():  # whatever the caller holds
+            behind = torch.autograd.grad(chunk.differences(walk.logits).sum(), made, allow_unused=True)
         at_slots = (
             chunk.part.slot_gradients(tap, _zeros_if_none(gradient, tap.made), rules)
             for tap, gradient in zip(walk.taps, behind, strict=True)

@@ -39,7 +39,7 @@ class _Config(Frozen):
 
 class _Edge(Frozen):
     model_config = ConfigDict(frozen=True, extra="ignore")
-    score: float | None = Field(None, description="Of the link.")
+    score: float | None = Field(None, allow_inf_nan=False, description="Of the link.")
     in_graph: bool = Field(description="Whether it is in the circuit.")
 
 
@@ -76,9 +76,9 @@ def read_mib_circuit(graph: CircuitGraph, text: str) -> MibCircuit:
     """
     try:
         read = _File.model_validate(json.loads(text))
-    except (json.JSONDecodeError, ValidationError) as error:
+    except (ValueError, RecursionError) as error:  # no JSON, numbers or nesting beyond all measure, or no such fields
         raise ToolError(
-            f"This is no circuit as MIB writes it: {str(error).splitlines()[0]}.",
+            f"This is no circuit as MIB writes it: {_reason(error)}.",
             mend="It has `cfg` with n_layers, n_heads, parallel_attn_mlp, d_model; and `edges` with `in_graph` each.",
         ) from error
     own = _Config.of(graph.shape)
@@ -95,3 +95,10 @@ def read_mib_circuit(graph: CircuitGraph, text: str) -> MibCircuit:
         if edge.in_graph:
             inside.add(link)
     return MibCircuit(scores, frozenset(inside))
+
+
+def _reason(error: Exception) -> str:
+    if not isinstance(error, ValidationError):
+        return str(error).splitlines()[0]
+    first = error.errors()[0]
+    return f"`{'.'.join(map(str, first['loc']))}`: {first['msg']}"

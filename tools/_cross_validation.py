@@ -26,27 +26,34 @@ class Interval(NamedTuple):
     high: float
 
 
-def folds_of(questions: Sequence[Question], n_folds: int, seed: int, name: str) -> list[int]:
-    """The fold of each question, clusters whole, folds as equal in clusters as they can be.
+def folds_of(sets: Sequence[Sequence[Question]], n_folds: int, seed: int) -> list[int]:
+    """The fold of each question, one set after the other: clusters whole, folds as equal in clusters as they can be.
+
+    A cluster with questions in both sets is in one fold of both, or units would be judged on what they were found on.
 
     Raises:
-        ToolError: fewer clusters than folds.
+        ToolError: fewer clusters than folds in a set.
     """
-    clusters = list(dict.fromkeys(_cluster(q) for q in questions))
-    if len(clusters) < n_folds:
-        raise ToolError(
-            f"The {name} set has {len(clusters)} independent prompts for {n_folds} folds.",
-            mend="Give more prompts, or fewer folds.",
-        )
-    random.Random(seed).shuffle(clusters)
-    of = {cluster: place % n_folds for place, cluster in enumerate(clusters)}
-    return [of[_cluster(q)] for q in questions]
+    clusters = [dict.fromkeys(map(_cluster, part)) for part in sets]
+    for name, found in zip(("first", "second"), clusters, strict=True):
+        if len(found) < n_folds:
+            raise ToolError(
+                f"The {name} set has {len(found)} independent prompts for {n_folds} folds.",
+                mend="Give more prompts, or fewer folds.",
+            )
+    shared = [cluster for cluster in clusters[0] if cluster in clusters[1]]
+    of: dict[str, int] = {}
+    for begins, group in ((0, shared), *((len(shared), [one for one in own if one not in shared]) for own in clusters)):
+        random.Random(seed).shuffle(group)
+        of |= {cluster: (begins + place) % n_folds for place, cluster in enumerate(group)}
+    return [of[_cluster(question)] for part in sets for question in part]
 
 
-def cluster_numbers(questions: Sequence[Question]) -> Int[np.ndarray, " batch"]:
-    """Number of each question's cluster."""
-    of = {cluster: i for i, cluster in enumerate(dict.fromkeys(_cluster(q) for q in questions))}
-    return np.array([of[_cluster(q)] for q in questions])
+def cluster_numbers(sets: Sequence[Sequence[Question]]) -> Int[np.ndarray, " batch"]:
+    """Number of each question's cluster, one set after the other."""
+    names = [_cluster(question) for part in sets for question in part]
+    of = {cluster: i for i, cluster in enumerate(dict.fromkeys(names))}
+    return np.array([of[name] for name in names])
 
 
 def held_out_difference(
@@ -62,15 +69,14 @@ def held_out_difference(
         losses: By fold and question.
         held_out: Which questions a fold did not see.
         target: Which questions count up; the others count down.
-        clusters: Number of each question's cluster, within its set.
+        clusters: Number of each question's cluster; one of both sets is drawn for both at once.
     """
     generator = np.random.default_rng(seed)
     n_folds = len(losses)
-    folds = _counts(generator, n_folds)
+    folds, times = _counts(generator, n_folds), _times(generator, target, clusters)
     means = []
     for part in (target, ~target):
-        drawn = _counts(generator, int(clusters[part].max()) + 1)[:, clusters[part]]
-        seen = held_out[:, part].astype(float)
+        drawn, seen = times[:, part], held_out[:, part].astype(float)
         total = np.einsum("df,fi,di->d", folds, losses[:, part] * seen, drawn)
         weight = np.einsum("df,fi,di->d", folds, seen, drawn)
         means.append(np.divide(total, weight, out=np.full(len(total), np.nan), where=weight > 0))
@@ -78,6 +84,19 @@ def held_out_difference(
     differences = differences[~np.isnan(differences)]  # a draw may take no question that its folds held out
     low, high = (float(end) for end in np.quantile(differences[1:], COVERED))
     return Interval(float(differences[0]), low, high)
+
+
+def _times(
+    generator: np.random.Generator, target: Bool[np.ndarray, " batch"], clusters: Int[np.ndarray, " batch"]
+) -> Float[np.ndarray, "_ batch"]:
+    """How often each question is in each sample. Clusters of one set, of the other and of both are drawn apart."""
+    both = np.isin(clusters, np.intersect1d(clusters[target], clusters[~target]))
+    times = np.zeros((BOOTSTRAP_DRAWS + 1, len(clusters)))
+    for part in (target & ~both, ~target & ~both, both):
+        found, numbers = np.unique(clusters[part], return_inverse=True)
+        if len(found):
+            times[:, part] = _counts(generator, len(found))[:, numbers]
+    return times
 
 
 def _counts(generator: np.random.Generator, n: int) -> Float[np.ndarray, "_ _"]:

@@ -255,7 +255,7 @@ class Dictionary:
         Raises:
             ToolError: written otherwise, or no such layer or feature.
         """
-        found = re.fullmatch(r"(\d+)/(\d+)", name.strip())
+        found = re.fullmatch(r"(\d{1,9})/(\d{1,9})", name.strip())
         if not found:
             raise ToolError(f"`{name}` names no feature.", mend="Write it as LAYER/FEATURE, for example 1/37.")
         layer, index = self.at(int(found[1])), int(found[2])

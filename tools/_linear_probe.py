@@ -51,7 +51,7 @@ def fit_probe(have: Float[Tensor, "batch d_model"], lack: Float[Tensor, "_ d_mod
         raise ToolError(
             f"A probe was asked for with {few} prompts in a class.", mend=f"Give at least {FEWEST_PER_CLASS} of each."
         )
-    values = torch.cat([have, lack]).double().cpu().numpy()
+    values = torch.cat([have, lack]).cpu().double().numpy()
     labels = np.repeat([1, 0], [len(have), len(lack)])
     generator = np.random.default_rng(seed)
     out = np.zeros(len(labels), dtype=bool)

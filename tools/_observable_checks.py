@@ -44,12 +44,13 @@ def slope_on_model(subject: Subject, point: Point, functional: Float[Tensor, " v
     assert at is not None, "a functional without a prompt has no place"
     far = PUSH * point.stream(pulled.site, at).norm()
     W_U = working_type(subject.W_U)(subject.W_U)
+    wide = pulled.vector.cpu().double()  # squares of little are zero in single precision
     told: list[float] = []
     for sign in (1, -1):
 
         def push(value: Tensor, sign: int = sign) -> Tensor:
             value = value.clone()
-            value[:, at] += (sign * far * pulled.vector / pulled.vector.norm()).to(value)
+            value[:, at] += (sign * far.item() * wide / wide.norm()).to(value)
             return value
 
         run = subject.run(subject.tokenise([point.prompt]), read=[end], write={pulled.site: push})

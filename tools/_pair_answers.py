@@ -105,7 +105,7 @@ def gap_between(clean: Float[Tensor, " batch"], corrupted: Float[Tensor, " batch
         ToolError: there is none, so that no effect could be a share of it.
     """
     gap = (clean - corrupted).mean().item()
-    if abs(gap) < SMALLEST_GAP:
+    if not abs(gap) >= SMALLEST_GAP:  # so that NaN is refused too
         raise ToolError(
             f"{NO_GAP}: clean and corrupted prompts differ by {gap:.1g} nats.",
             mend="Choose counterfactuals that change the answer.",

@@ -70,7 +70,7 @@ class PartModel:
 
         Raises:
             ToolError: a prompt or answer that the model cannot read, a pair of unequal lengths, prompts between which
-                there is no effect to share out, or parts that do not rebuild the model's logits.
+                there is no effect to share out, logits that are not finite, or parts that do not rebuild the model's.
         """
         self.subject, self.pairs, self.direction = subject, tuple(pairs), direction
         asked = PairAnswers(subject, pairs)
@@ -86,6 +86,7 @@ class PartModel:
         self.base, self.donor = self.run(base), self.run(source)
         other = self.donor if torch.equal(source.ids, corrupted.ids) else self.run(corrupted)
         self.clean, self.corrupted = (self.answers(one.end, self.all_pairs) for one in (self.base, other))
+        _refuse_no_numbers(pairs, self.clean + self.corrupted)
         if direction == "denoising":
             _refuse_sources(pairs)
             self.base, self.donor = self.donor, self.base
@@ -206,6 +207,15 @@ def _refuse_unequal(pairs: Sequence[Asked], base: Tokens, *others: Tokens) -> No
                     f"{pair.base!r} has {one} tokens and what it is compared with has {two}.",
                     mend="Give counterfactuals of the same length: parts are exchanged token by token.",
                 )
+
+
+def _refuse_no_numbers(pairs: Sequence[Asked], answers: Float[Tensor, " batch"]) -> None:
+    for pair, found in zip(pairs, answers.isfinite().tolist(), strict=True):
+        if not found:
+            raise ToolError(
+                f"On {pair.base!r} or its counterfactual the model's logits are not finite.",
+                mend="Check the weights for NaN, or load the model in float32.",
+            )
 
 
 def _refuse_sources(pairs: Sequence[Asked]) -> None:

@@ -97,7 +97,7 @@ class Patching:
         _, self._donor = _read(subject, subject.tokenise([p.donor for p in self.pairs]), places, self._source_where)
         others = subject.last_logits(subject.tokenise([p.corrupted for p in self.pairs]))
         clean, corrupted = (self._logits, others) if direction == "noising" else (others, self._logits)
-        self.clean, self.corrupted = self._asked.differences(clean), self._asked.differences(corrupted)
+        self.clean, self.corrupted = self.differences(clean), self.differences(corrupted)
         self.clean_correct = self._asked.right(clean)
         self.gap = gap_between(self.clean, self.corrupted)
         self.largest_logit = self._logits.abs().max().item()
@@ -171,7 +171,7 @@ class Patching:
         """Per pair how far the logit difference moved towards the donor (nats), and whether its answer won."""
         logits = self._run_with(position, values, self._places)
         towards = 1 if self.direction == "noising" else -1
-        drops = towards * (self._asked.differences(self._logits) - self._asked.differences(logits))
+        drops = towards * (self.differences(self._logits) - self.differences(logits))
         won = self._asked.foiled(logits) if self.direction == "noising" else self._asked.right(logits)
         return drops.tolist(), won.tolist()
 
@@ -183,7 +183,22 @@ class Patching:
         sites = self.random_values(position, {n: v for n, v in donor.items() if n not in features}, seed)
         logits = self._run_with(position, donor | sites, self._places | others)
         towards = 1 if self.direction == "noising" else -1
-        return (towards * (self._asked.differences(self._logits) - self._asked.differences(logits))).tolist()
+        return (towards * (self.differences(self._logits) - self.differences(logits))).tolist()
+
+    def differences(self, logits: Float[Tensor, "batch vocab"]) -> Float[Tensor, " batch"]:
+        """Per pair the logit of the answer less that of the foil (nats).
+
+        Raises:
+            ToolError: one is no finite number.
+        """
+        found = self._asked.differences(logits)
+        if not found.isfinite().all():
+            pair = self.pairs[int((~found.isfinite()).nonzero()[0])]
+            raise ToolError(
+                f"On {pair.base!r} or its counterfactual, as they are or patched, the model's logits are not finite.",
+                mend="Check the weights for NaN, or load the model in float32.",
+            )
+        return found
 
     def logits_changed_by(self, position: str, values: Values) -> float:
         """Largest change of any logit at the last token."""

@@ -32,8 +32,11 @@ class PathCheck:
         node, slot = link
         move = self._part(node, self._donor) - self._part(node, self._base)
         site, value = self._read(slot, move)
-        edit: Edit = lambda current: value.to(current.dtype)  # noqa: E731
-        return self._asked.differences(self._subject.last_logits(self._base, lambda _: {site: edit}))
+
+        def write(rows: slice) -> dict[str, Edit]:
+            return {site: lambda current: value[rows].to(current.dtype)}
+
+        return self._asked.differences(self._subject.last_logits(self._base, write))
 
     @cached_property
     def largest_logit(self) -> float:

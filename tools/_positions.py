@@ -21,7 +21,7 @@ ALLOWED = "last, entity, differs, or an integer such as 3 or -2"
 
 def check_position(position: str) -> None:
     """Refuse, before anything runs, a position that no prompt could have."""
-    if position not in ("last", "entity", "differs") and not re.fullmatch(r"-?\d+", position):
+    if position not in ("last", "entity", "differs") and not re.fullmatch(r"-?\d{1,9}", position):
         raise ToolError(f"`{position}` names no position.", mend=f"Positions: {ALLOWED}.")
 
 

@@ -103,6 +103,8 @@ def parse_path(subject: Subject, path: Sequence[str], prompt: str, entity: str) 
             raise ToolError(
                 f"`{text}` is no component of a path.", mend="Write head.LAYER.HEAD@POSITION or mlp_out.LAYER."
             )
+        if site.kind == "mlp_out" and not prompt:
+            raise ToolError(f"`{text}` has a tangent at a prompt alone.", mend="For MLPs, give `prompt`.")
         if str(site) not in graph.read_by(read):
             raise ToolError(
                 f"`{site}` does not come before what reads it, `{read}`.",
@@ -125,15 +127,18 @@ def _place(subject: Subject, text: str, is_head: bool, position: str | None, pro
         )
     if position is None:
         return None
-    return one_token(token_positions(subject, prompt, position, entity), f"`{text}`")
+    return one_place(subject, prompt, position, entity, f"`{text}`")
 
 
-def one_token(places: Sequence[int], name: str) -> int:
-    """The token that a position stands for.
+def one_place(subject: Subject, prompt: str, position: str, entity: str, name: str) -> int:
+    """The token that a position stands for in one prompt.
 
     Raises:
-        ToolError: it stands for several.
+        ToolError: it stands for several, for none, or for what tells two prompts apart.
     """
+    if position == "differs":
+        raise ToolError(f"{name}: one prompt alone has no position `differs`.", mend="Use last, entity, or an integer.")
+    places = token_positions(subject, prompt, position, entity)
     if len(places) != 1:
         raise ToolError(f"{name} stands for {len(places)} tokens.", mend="Name one token by its number.")
     return places[0]

@@ -93,7 +93,7 @@ def parse_site(name: str, n_layers: int, n_heads: int, n_kv_heads: int) -> Site:
         if re.fullmatch(pattern, canonical):
             canonical = re.sub(pattern, replacement, canonical)
     kind, *numbers = canonical.split(".")
-    if kind not in KINDS or not all(re.fullmatch(r"\d+", number) for number in numbers):
+    if kind not in KINDS or not all(re.fullmatch(r"\d{1,9}", number) for number in numbers):
         raise ToolError(f"`{name}` names no site.", mend=f"Sites: {', '.join(_spelling(k) for k in KINDS)}.")
     due = _spelling(kind).count(".")
     if len(numbers) != due:

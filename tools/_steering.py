@@ -65,7 +65,13 @@ def projection(
 
 
 def coefficient(mode: Mode, strength: float, unit: float) -> Coefficient:
-    """How far each token is moved along the direction, from its projection on it (see the head of `steer.py`)."""
+    """How far each token is moved along the direction, from its projection on it (see the head of `steer.py`).
+
+    Raises:
+        ToolError: a push that single precision has no number for.
+    """
+    if mode != "ablate" and not abs(strength * unit) < torch.finfo(torch.float32).max:
+        raise ToolError(f"A push of strength {strength:g} is beyond all numbers.", mend="Use smaller strengths.")
     if mode == "add":
         return lambda seen: torch.full_like(seen, strength * unit)
     if mode == "clamp":
@@ -89,7 +95,8 @@ class Passages:
             n_last: Tokens that are written at most, the last ones of those chosen (count); none for all of them.
 
         Raises:
-            ToolError: an entity that is not in its text, or a text with fewer tokens than `n_last`.
+            ToolError: an entity that is not in its text, a text of special tokens alone, or one with fewer tokens than
+                `n_last`.
         """
         self.subject, self.n_texts = subject, len(texts)
         self._batches: list[tuple[Tokens, Bool[Tensor, "batch pos"]]] = []
@@ -102,6 +109,7 @@ class Passages:
                 words = entities[start : start + BATCH] if at == "entity" else [""] * len(batch)
                 for row, (text, word) in enumerate(zip(batch, words, strict=True)):
                     mask[row, list(token_positions(subject, text, at, word))] = True
+            _refuse_without_tokens(mask, batch)
             self._batches.append((tokens, mask if n_last is None else _last_of(mask, n_last, batch)))
 
     @property
@@ -136,8 +144,11 @@ class Passages:
             yield tokens, self._run(tokens, mask, pushes).logits
 
     def last_logits(self, pushes: Pushes | None = None) -> Float[Tensor, "batch vocab"]:
-        """Logits after each text's last token."""
-        return torch.cat([self._run(tokens, mask, pushes).last_logits.cpu() for tokens, mask in self._batches])
+        """Logits after each text's last token; a `ToolError` where one is not finite."""
+        found = torch.cat([self._run(tokens, mask, pushes).last_logits.cpu() for tokens, mask in self._batches])
+        if not found.isfinite().all():
+            raise _not_finite()
+        return found
 
     def loss(self, pushes: Pushes | None = None) -> float:
         """Mean next-token loss over all tokens with another before them (nats)."""
@@ -148,7 +159,7 @@ class Passages:
                 total += cross_entropy(predicted, actual, reduction="sum").item()
         mean = total / self.n_predicted
         if not math.isfinite(mean):
-            raise ToolError("The pushed model's logits are not finite.", mend="Use smaller strengths.")
+            raise _not_finite()
         return mean
 
     def change_when_kept(self, readings: Mapping[str, Float[Tensor, " d_model"]]) -> float:
@@ -179,8 +190,22 @@ class Passages:
                 yield value[row, mask[row]]
 
 
+def _not_finite() -> ToolError:
+    mend = "Use smaller strengths; if it is so without a push, load the model in float32."
+    return ToolError("The pushed model's logits are not finite.", mend=mend)
+
+
 def _edit(push: Push, mask: Bool[Tensor, "batch pos"]) -> Edit:
     return lambda value: push(value, mask)
+
+
+def _refuse_without_tokens(mask: Bool[Tensor, "batch pos"], texts: Sequence[str]) -> None:
+    for text, found in zip(texts, mask.any(-1).tolist(), strict=True):
+        if not found:
+            raise ToolError(
+                f"{text!r} has special tokens alone: none is read or written.",
+                mend="Give texts with words, or name the position `last`.",
+            )
 
 
 def _last_of(mask: Bool[Tensor, "batch pos"], n: int, texts: Sequence[str]) -> Bool[Tensor, "batch pos"]:

@@ -111,14 +111,21 @@ class Setting:
 class Bystanders:
     """Prompts about something else, written at the same tokens as others, or at all where they name no entity."""
 
-    def __init__(self, subject: Subject, prompts: Sequence[OffTarget], at: Positions) -> None:
+    def __init__(
+        self, subject: Subject, prompts: Sequence[OffTarget], at: Positions, n_last: int | None = None
+    ) -> None:
         """
+        Args:
+            n_last: Tokens that are written at most, as of the prompts that are steered; none for all of them.
+
         Raises:
-            ToolError: an answer that is no single token, or none that the model gives.
+            ToolError: an answer that is no single token, none that the model gives, or fewer tokens than `n_last`.
         """
         self._subject, self._prompts = subject, prompts
         self._entities = [one.entity for one in prompts]
-        self._at: Positions = "all" if at == "entity" and not all(self._entities) else at
+        everywhere = at == "entity" and not all(self._entities)
+        self._at: Positions = "all" if everywhere else at
+        self._n_last = None if everywhere else n_last
         self._clean, self._right = self._outcome("", None)
         if not self._right.any():
             raise ToolError(
@@ -142,7 +149,7 @@ class Bystanders:
         prompts = [in_front(text, one.prompt) for one in self._prompts]
         pairs = zip(prompts, self._prompts, strict=True)
         answers = torch.tensor([self._subject.answer_token(prompt, one.answer) for prompt, one in pairs])
-        logits = Passages(self._subject, prompts, self._at, self._entities).last_logits(pushes)
+        logits = Passages(self._subject, prompts, self._at, self._entities, self._n_last).last_logits(pushes)
         return logits, logits.argmax(-1) == answers
 
 

@@ -13,6 +13,7 @@ delta are added at the end of what is written, where Turner et al. add theirs at
 several lengths have in common is where they end.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
@@ -146,20 +147,28 @@ class Directions:
         """The direction at a site.
 
         Raises:
-            ToolError: it has no length, or a probe has too few prompts.
+            ToolError: it has no length, no number can tell its length, values at the site have none, or a probe has too
+            few prompts.
         """
+        if not 0 < unit < math.inf:
+            raise ToolError(
+                f"Values at `{site}` have length {unit:g} on neutral texts, so that a strength means nothing there.",
+                mend="Steer at a site where the model writes something.",
+            )
         found, probe = self._found(site)
-        rows = found.float()
+        rows = found.cpu().double()  # squares of what is very long or short have no number in single precision
         length = rows.norm(dim=-1).mean().item()
         if length == 0:
             raise ToolError(f"The direction at `{site}` has length 0.", mend="Give prompts, or numbers, that differ.")
-        rows = rows / length
+        if not length / unit < math.inf:
+            raise ToolError(f"The direction at `{site}` has length {length:g}.", mend="Give smaller numbers.")
+        rows = (rows / length).float().to(self._subject.device)
         return Aim(rows, rows if rows.ndim == 1 else _first_axis(rows), length / unit, unit, probe)
 
     def _found(self, site: str) -> tuple[Float[Tensor, "*any d_model"], ProbeFit | None]:
         args = self._args
         if args.vector:
-            return torch.tensor(args.vector, device=self._subject.device), None
+            return torch.tensor(args.vector, dtype=torch.float64), None
         if args.feature:
             layer, feature = self._written
             return layer.W_dec[feature].detach(), None

@@ -13,7 +13,9 @@ Weakness = Literal["effect", "random", "neighbour", "prompt", "context", "layer"
 class FragilityRule(Frozen):
     """What steering has to show to be called sound."""
 
-    smallest_effect: float = Field(0.5, ge=0, description="An effect nearer to 0 is none (nats of logit difference).")
+    smallest_effect: float = Field(
+        0.5, ge=0, allow_inf_nan=False, description="An effect nearer to 0 is none (nats of logit difference)."
+    )
     kept_share: float = Field(
         0.5,
         ge=0,
@@ -22,12 +24,17 @@ class FragilityRule(Frozen):
         "strength have to keep (share).",
     )
     neighbour_share: float = Field(
-        0.5, ge=0, description="Of the effect, what a neighbouring feature may have at most (share)."
+        0.5,
+        ge=0,
+        allow_inf_nan=False,
+        description="Of the effect, what a neighbouring feature may have at most (share).",
     )
     off_target_change: float = Field(
         0.1, ge=0, le=1, description="Answers of other prompts that may be lost at most (share)."
     )
-    perplexity_ratio: float = Field(1.5, ge=1, description="Perplexity of neutral text, steered over clean, at most.")
+    perplexity_ratio: float = Field(
+        1.5, ge=1, allow_inf_nan=False, description="Perplexity of neutral text, steered over clean, at most."
+    )
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ from pydantic import Field
 from torch import Tensor
 
 from ._base import Frozen
-from ._pair_answers import PairAnswers
 from ._patch_places import SitePlace
 from ._patching import Patching
 from ._positions import differing_positions, token_positions
@@ -98,7 +97,7 @@ class Exchange:
     def _mean_effects(self, variants: Sequence[list[Tensor]]) -> tuple[float, ...]:
         """Mean effect of each way to write the values: many ways in one pass, each a copy of the pairs."""
         patching, n = self.patching, len(self.patching.pairs)
-        asked, tokens = PairAnswers(patching.subject, patching.pairs), patching.tokens
+        tokens = patching.tokens
         effects: list[float] = []
         at_once = max(1, PROMPTS_AT_ONCE // n)
         for start in range(0, len(variants), at_once):
@@ -110,6 +109,6 @@ class Exchange:
                 return dict(SitePlace(self.site).edits(places[rows], values[rows], values[rows]))
 
             logits = patching.subject.last_logits(copies, edits)
-            drops = [patching.clean - asked.differences(part) for part in logits.split(n)]
+            drops = [patching.clean - patching.differences(part) for part in logits.split(n)]
             effects += [drop.mean().item() / patching.gap for drop in drops]
         return tuple(effects)

@@ -23,8 +23,15 @@ class IllusionRule(Frozen):
     kept_by_row_part: float = Field(
         0.5, ge=0, le=1, description="Of the effect, what the row-space part alone has to keep (share of the effect)."
     )
-    over_component: float = Field(1.25, ge=1, description="Largest effect, as a multiple of the whole component's.")
-    slack: float = Field(0.05, ge=0, description="By how much more it may exceed the component's (share of the gap).")
+    over_component: float = Field(
+        1.25, ge=1, allow_inf_nan=False, description="Largest effect, as a multiple of the whole component's."
+    )
+    slack: float = Field(
+        0.05,
+        ge=0,
+        allow_inf_nan=False,
+        description="By how much more it may exceed the component's (share of the gap).",
+    )
 
 
 def failures_of(

@@ -27,6 +27,7 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
+from ._attribution_norm import working_type
 from ._base import ToolError
 from ._sites import Site
 from ._subject import Subject
@@ -57,7 +58,8 @@ def connection(subject: Subject, site: Site) -> Connection:
     if subject.final_norm.centred:
         # The stream's own matrix is the identity, which centring leaves with one direction less.
         matrix = torch.eye(subject.shape.d_model) if matrix is None else matrix
-        written = rearrange(matrix, "dim (copy model) -> dim copy model", model=subject.shape.d_model)
+        # In double precision: in half, the mean taken off would be rounded, and the rounding count as seen.
+        written = rearrange(matrix.double(), "dim (copy model) -> dim copy model", model=subject.shape.d_model)
         matrix = rearrange(written - written.mean(-1, keepdim=True), "dim copy model -> dim (copy model)")
     return Connection(outgoing, None if matrix is None else _row_space(matrix).to(subject.device))
 
@@ -88,7 +90,7 @@ def orthonormal(rows: Float[Tensor, "_ d_model"], smallest: float = SMALLEST_PAR
     if len(rows) == 1:  # one direction keeps its sign
         length = rows.norm()
         return rows / length if length > smallest else rows[:0]
-    _, sizes, directions = torch.linalg.svd(rows.double().cpu(), full_matrices=False)
+    _, sizes, directions = torch.linalg.svd(rows.cpu().double(), full_matrices=False)
     return directions[sizes > smallest].to(rows)
 
 
@@ -100,6 +102,8 @@ def given_subspace(
     Raises:
         ToolError: vectors that span fewer dimensions than there are vectors.
     """
+    # Squares of very long vectors have no number: the largest entry first becomes 1.
+    vectors = vectors / vectors.abs().amax(-1, keepdim=True).clamp(min=torch.finfo(vectors.dtype).tiny)
     lengths = vectors.norm(dim=-1, keepdim=True)
     if (lengths == 0).any():
         raise ToolError("A vector has length 0.", mend="Give vectors that point somewhere.")
@@ -122,5 +126,6 @@ def exchanged(
     own: Float[Tensor, "pos d_model"], donor: Float[Tensor, "pos d_model"], basis: Float[Tensor, "feature d_model"]
 ) -> Float[Tensor, "pos d_model"]:
     """The values with their part in the subspace taken from the donor's."""
-    wide = own.float()
-    return (wide + (donor.float() - wide) @ basis.T @ basis).to(own.dtype)
+    wide = working_type(own)
+    mine, span = wide(own), wide(basis)
+    return (mine + (wide(donor) - mine) @ span.T @ span).to(own.dtype)

@@ -18,7 +18,9 @@ Unmatched = Literal["length", "last_token"]
 class MatchRule(Frozen):
     """How far two sets of prompts may differ."""
 
-    length_difference: float = Field(1.0, ge=0, description="Of the mean numbers of tokens, at most (count).")
+    length_difference: float = Field(
+        1.0, ge=0, allow_inf_nan=False, description="Of the mean numbers of tokens, at most (count)."
+    )
     length_distance: float = Field(0.5, ge=0, le=1, description="Total variation of the numbers of tokens, at most.")
     last_token_distance: float = Field(0.5, ge=0, le=1, description="Total variation of the last tokens, at most.")
 

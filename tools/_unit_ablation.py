@@ -49,7 +49,8 @@ class Exam:
     ) -> None:
         """
         Raises:
-            ToolError: a prompt that the subject cannot read, or an answer that is no single token.
+            ToolError: a prompt that the subject cannot read, a prompt of special tokens alone, or an answer that is no
+                single token.
         """
         self.subject, self.sets = subject, sets
         questions = [*sets[0], *sets[1]]
@@ -62,6 +63,9 @@ class Exam:
         if positions == "last":
             self.mask = torch.zeros_like(self.mask)
             self.mask[torch.arange(len(questions)), self.tokens.last] = True
+        if not self.mask.any(-1).all():
+            alone = questions[int((~self.mask.any(-1)).nonzero()[0])].prompt
+            raise ToolError(f"{alone!r} has special tokens alone: none is ablated.", mend="Give prompts with words.")
         logits = subject.last_logits(self.tokens)
         self._logits, self.clean = logits, self._outcome(logits)
         heights = self.clean.heights
@@ -115,7 +119,7 @@ class Exam:
 
     def _refuse_unanswered(self) -> None:
         for name, height in zip(("first", "second"), self.scale, strict=True):
-            if height < LOWEST_HEIGHT:
+            if not height >= LOWEST_HEIGHT:
                 raise ToolError(
                     f"{NO_GAP}: answers of the {name} set stand {height:.2g} nats above the average word.",
                     mend="Ask what the model can answer.",

@@ -51,7 +51,7 @@ class AblateNeuronsArgs(ToolArgs):
     random_draws: int = Field(
         MIN_DRAWS, ge=MIN_DRAWS, le=1000, description="Control: random sets of units for every dose and target (count)."
     )
-    seed: int = Field(0, ge=0, description="Seed of folds, resampling, random sets and the bootstrap.")
+    seed: int = Field(0, ge=0, le=2**32 - 1, description="Seed of folds, resampling, random sets and the bootstrap.")
 
     @model_validator(mode="after")
     def _is_two_sets(self) -> "AblateNeuronsArgs":
@@ -125,11 +125,7 @@ def ablate_neurons(subject: Subject, args: AblateNeuronsArgs, progress: Progress
             mend=f"Let doses be 1..{most}.",
         )
     sets = (args.first, args.second)
-    fold_of = [
-        fold
-        for part, name in zip(sets, ("first", "second"), strict=True)
-        for fold in folds_of(part, args.n_folds, args.seed, name)
-    ]
+    fold_of = folds_of(sets, args.n_folds, args.seed)
     found = _compared(subject, args)
     exam = Exam(subject, sets, args.positions)
     readings = read_units(exam, units, progress)
@@ -189,7 +185,7 @@ class _Trial:
         folds = [self._fold(fold, some, outcomes[fold], target) for fold, some in enumerate(chosen)]
         losses = np.stack([self.exam.losses(outcome).double().numpy() for outcome in outcomes])
         held_out = np.stack([(self.fold_of != fold).numpy() for fold in range(len(chosen))])
-        clusters = np.concatenate([cluster_numbers(part) for part in self.exam.sets])
+        clusters = cluster_numbers(self.exam.sets)
         value, low, high = held_out_difference(losses, held_out, self._of(target).numpy(), clusters, self.args.seed)
         random = tuple(self._random(draw, dose, chosen, target) for draw in range(self.args.random_draws))
         return Dose(

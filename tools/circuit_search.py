@@ -51,12 +51,14 @@ class CircuitSearchArgs(ToolArgs):
         description="Measure every slot with all links into it cut, and all links into those that reach the threshold, "
         "which gradients may miss. Costs a run per slot and link; leave it out on large models.",
     )
-    threshold: float = Field(0.05, gt=0, description="Least effect of a link of the circuit (share of the gap).")
+    threshold: float = Field(
+        0.05, gt=0, allow_inf_nan=False, description="Least effect of a link of the circuit (share of the gap)."
+    )
     backups: bool = Field(True, description="Look for parts that stand in for others, with nodes taken out.")
     most_contexts: int = Field(16, ge=1, le=1000, description="Most contexts, the whole subject among them (count).")
     resamples: int = Field(100, ge=0, le=10_000, description="Resamples of the pairs, or 0; at least 100 to rely on.")
     random_draws: int = Field(20, ge=0, le=1000, description="Control: random circuits of the same size (count).")
-    seed: int = Field(0, ge=0, description="Seed of resamples and random circuits.")
+    seed: int = Field(0, ge=0, le=2**32 - 1, description="Seed of resamples and random circuits.")
     top: int = Field(50, ge=1, le=100_000, description="Strongest links to list (count).")
 
     @model_validator(mode="after")

@@ -64,7 +64,9 @@ class ContextualDecompositionArgs(ToolArgs):
     absorb: bool = Field(False, description="Where the parts have opposite signs, the larger takes the smaller.")
     steps: int = Field(0, ge=0, le=20, description="Steps of the search for a circuit (count); 0 for none.")
     per_step: int = Field(5, ge=1, le=1000, description="Sources that one target gets at most (count).")
-    smallest: float = Field(0.05, ge=0, description="Share that a source of the circuit has at least.")
+    smallest: float = Field(
+        0.05, ge=0, allow_inf_nan=False, description="Share that a source of the circuit has at least."
+    )
 
     @model_validator(mode="after")
     def _has_what_it_needs(self) -> "ContextualDecompositionArgs":

@@ -23,8 +23,7 @@ from torch import Tensor
 
 from ._base import Frozen, Progress, ToolArgs, ToolError, ToolResult, silent, tool
 from ._observable_checks import autograd_vector, slope_on_model
-from ._positions import token_positions
-from ._pull_back import Norms, Point, PullBack, Pulled, Step, one_token, parse_path, point_at
+from ._pull_back import Norms, Point, PullBack, Pulled, Step, one_place, parse_path, point_at
 from ._reader import Reader
 from ._subject import Subject
 
@@ -35,7 +34,7 @@ class TokenWeight(Frozen):
     """One token's part of an observable."""
 
     token: str = Field(description="Word, a single token.")
-    weight: Finite = Field(description="What its logit is multiplied with.")
+    weight: Finite = Field(ge=-1e6, le=1e6, description="What its logit is multiplied with.")
 
 
 class Observable(Frozen):
@@ -56,8 +55,6 @@ class Observable(Frozen):
     def _asks_one_thing(self) -> "Observable":
         if bool(self.weights) == bool(self.answer) or bool(self.answer) != bool(self.foil):
             raise ValueError("give answer and foil, or weights")
-        if not self.prompt and any(step.startswith("m") for step in self.path):
-            raise ValueError("an MLP has a tangent at a prompt alone: give `prompt`")
         return self
 
 
@@ -146,7 +143,9 @@ def observable(subject: Subject, args: ObservableArgs, progress: Progress = sile
         found.append(_feature(subject, args, functional, path, point, (pulled, held), readings))
         vectors.append(pulled.vector)
     progress(len(asked), len(asked), "pulled back")
-    inner = torch.stack(vectors) @ torch.stack(vectors).T
+    # In double precision: over an attention of 1e-20, squares of single precision are zero.
+    together = torch.stack(vectors).cpu().double()
+    inner = together @ together.T
     lengths = inner.diagonal().sqrt()
     return ObservableResult(
         vectors=tuple(found),
@@ -168,22 +167,24 @@ def _feature(
     pulled, held = both
     y = pulled.vector
     has = subject.W_E.to(y.dtype) @ y
-    order = has.argsort(descending=True)
-    names = [order[: args.top_k].tolist(), order[-args.top_k :].flip(0).tolist()]
+    order, wide = has.argsort(descending=True), y.cpu().double()
+    top_k = min(args.top_k, len(order))
+    names = [order[:top_k].tolist(), order[-top_k:].flip(0).tolist()]
     most, least = (tuple(zip(subject.token_strings(ids), has[ids].tolist(), strict=True)) for ids in names)
     value = cosine = error = slope = None
     if point is not None:
         assert held.place is not None, "a functional without a place at a prompt"
         stream = point.stream(held.site, held.place)
         value = (held.vector @ stream).item()
-        cosine = torch.cosine_similarity(held.vector, y, dim=0).item()
-        gradient = autograd_vector(subject, point, functional, path, stream)
-        error = ((y - gradient).norm() / gradient.norm()).item()
+        frozen = held.vector.cpu().double()
+        cosine = (frozen @ wide / (frozen.norm() * wide.norm())).item()
+        gradient = autograd_vector(subject, point, functional, path, stream).cpu().double()
+        error = ((wide - gradient).norm() / gradient.norm()).item()
         slope = slope_on_model(subject, point, functional, pulled)
     return FeatureVector(
         site=pulled.site,
         position=pulled.place,
-        length=y.norm().item(),
+        length=wide.norm().item(),
         value=value,
         cosine_with_frozen=cosine,
         autograd_error=error,
@@ -196,8 +197,7 @@ def _feature(
 
 
 def _one_place(subject: Subject, reading: Reading, position: str) -> int:
-    found = token_positions(subject, reading.prompt, position, reading.entity)
-    return one_token(found, f"`{position}` of {reading.prompt!r}")
+    return one_place(subject, reading.prompt, position, reading.entity, f"`{position}` of {reading.prompt!r}")
 
 
 def _readings(subject: Subject, read_on: Sequence[Reading], places: Sequence[int], pulled: Pulled) -> list[float]:

@@ -62,7 +62,7 @@ class PatchArgs(ToolArgs):
     random_draws: int = Field(
         0, ge=0, le=1000, description="Control: random directions of the same norm at the same place (count)."
     )
-    seed: int = Field(0, ge=0, description="Seed of random directions, shuffled labels and `resample`.")
+    seed: int = Field(0, ge=0, le=2**32 - 1, description="Seed of random directions, shuffled labels and `resample`.")
     dictionary: str = Field(
         "transcoders",
         description="Of named features: `transcoders`, `neurons`, another name, a path, or hub:ORG/REPO/PATH.",

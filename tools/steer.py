@@ -56,7 +56,9 @@ class SteerArgs(DirectionArgs, ToolArgs):
     neutral_texts: tuple[str, ...] = Field((), description="Texts for the perplexity; none for the model's own.")
     n_neutral: int = Field(32, ge=1, le=10_000, description="Neutral texts to use at most, from the first (count).")
     random_draws: int = Field(20, ge=20, le=1000, description="Control: random directions of equal length (count).")
-    seed: int = Field(0, ge=0, description="Seed of the random directions, and of a probe's held-out prompts.")
+    seed: int = Field(
+        0, ge=0, le=2**32 - 1, description="Seed of the random directions, and of a probe's held-out prompts."
+    )
 
     @model_validator(mode="after")
     def _has_its_entities(self) -> "SteerArgs":

@@ -72,7 +72,9 @@ class SteeringCardArgs(DirectionArgs, ToolArgs):
     n_neutral: int = Field(32, ge=1, le=10_000, description="Neutral texts to use at most, from the first (count).")
     random_draws: int = Field(MIN_DRAWS, ge=MIN_DRAWS, le=1000, description="Control: random directions (count).")
     rule: FragilityRule = Field(FragilityRule.model_validate({}), description="Limits behind `weaknesses`.")
-    seed: int = Field(0, ge=0, description="Seed of the random directions, and of a probe's held-out prompts.")
+    seed: int = Field(
+        0, ge=0, le=2**32 - 1, description="Seed of the random directions, and of a probe's held-out prompts."
+    )
 
     @model_validator(mode="after")
     def _can_be_judged(self) -> "SteeringCardArgs":
@@ -137,7 +139,7 @@ def steering_card(subject: Subject, args: SteeringCardArgs, progress: Progress =
         for c in args.contexts
     ]
     texts = [_with_text(subject, args, text) for text in args.prompt_only]
-    bystanders = Bystanders(subject, args.off_target, args.positions)
+    bystanders = Bystanders(subject, args.off_target, args.positions, directions.n_rows)
     neutral = NeutralTexts(subject, args.neutral_texts, args.n_neutral)
     progress(0, 3, "reading the direction")
     setting = Setting(directions, site, args.strength, contexts[0], neutral)

@@ -66,7 +66,9 @@ class SubspacePatchArgs(ToolArgs):
         MIN_DRAWS, ge=MIN_DRAWS, le=1000, description="Control: random subspaces, and random pushes (count of each)."
     )
     keep_basis: bool = Field(False, description="Whether the basis is part of the result.")
-    seed: int = Field(0, ge=0, description="Seed of the search, of its pairs' order and of the random controls.")
+    seed: int = Field(
+        0, ge=0, le=2**32 - 1, description="Seed of the search, of its pairs' order and of the random controls."
+    )
 
     @model_validator(mode="after")
     def _has_what_the_direction_needs(self) -> "SubspacePatchArgs":
@@ -191,7 +193,7 @@ def _checked(
     for vector in args.vectors:
         if len(vector) != width:
             raise ToolError(f"A vector has {len(vector)} numbers, but `{site}` has {width}.", mend=f"Give {width}.")
-    return given_subspace(torch.tensor(args.vectors, device=subject.device))
+    return given_subspace(torch.tensor(args.vectors, dtype=torch.float64)).float().to(subject.device)
 
 
 def _recipe(args: SubspacePatchArgs) -> Recipe:

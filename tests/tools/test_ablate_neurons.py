@@ -6,7 +6,7 @@ import torch
 from conftest import make_subject, word_tokenizer
 from hand_made import writing_nothing
 from vesalius.tools import Subject, ToolError, silent
-from vesalius.tools._cross_validation import folds_of, held_out_difference
+from vesalius.tools._cross_validation import cluster_numbers, folds_of, held_out_difference
 from vesalius.tools._task_match import MatchRule, matched, total_variation
 from vesalius.tools._unit_ablation import Exam, Filler, Question
 from vesalius.tools._unit_scores import read_units
@@ -152,11 +152,25 @@ def test_neurons_are_numbered_layer_by_layer():
 
 
 def test_questions_of_one_cluster_share_a_fold():
-    questions = [Question(prompt=f"p{i}", answer="a", cluster=str(i // 2)) for i in range(12)]
-    folds = folds_of(questions, 3, 0, "first")
+    sets = [[Question(prompt=f"{s}{i}", answer="a", cluster=f"{s}{i // 2}") for i in range(12)] for s in "pq"]
+    folds = folds_of(sets, 3, 0)
     assert folds[::2] == folds[1::2]
-    assert sorted(folds) == [0] * 4 + [1] * 4 + [2] * 4
-    assert folds != folds_of(questions, 3, 1, "first")
+    assert sorted(folds[:12]) == sorted(folds[12:]) == [0] * 4 + [1] * 4 + [2] * 4
+    assert folds != folds_of(sets, 3, 1)
+
+
+def test_a_cluster_of_both_sets_is_in_one_fold_of_both_and_drawn_once():
+    """Or units found on a city's recall would be judged on its reasoning."""
+    names = [[*"abcde", "f", "f", "g"], [*"edcba", "x", "y", "z"]]
+    sets = [[Question(prompt=f"{i} {j}", answer="a", cluster=c) for j, c in enumerate(n)] for i, n in enumerate(names)]
+    folds = folds_of(sets, 3, 0)
+    of = [dict(zip(some, folds[8 * i :], strict=False)) for i, some in enumerate(names)]
+    assert [of[0][c] for c in "abcde"] == [of[1][c] for c in "abcde"]
+    assert [sorted(some.values()) for some in of] == [[0, 0, 0, 1, 1, 2, 2], [0, 0, 0, 1, 1, 1, 2, 2]]
+    losses, out, target = np.tile(np.arange(8.0), (2, 2)), np.ones((2, 16), dtype=bool), np.arange(16) < 8
+    assert held_out_difference(losses, out, target, cluster_numbers([sets[0], sets[0]]), 0) == (0, 0, 0)
+    apart = held_out_difference(losses, out, target, np.arange(16), 0)
+    assert apart.low < -1 < 1 < apart.high
 
 
 def test_an_interval_leaves_out_what_a_fold_has_seen_and_widens_with_few_clusters():
@@ -167,8 +181,8 @@ def test_an_interval_leaves_out_what_a_fold_has_seen_and_widens_with_few_cluster
     generator = np.random.default_rng(0)
     noisy, out = generator.normal(size=(4, 40)), np.ones((4, 40), dtype=bool)
     two = np.arange(40) < 20
-    many = held_out_difference(noisy, out, two, np.tile(np.arange(20), 2), 0)
-    few = held_out_difference(noisy, out, two, np.tile(np.arange(20) // 7, 2), 0)
+    many = held_out_difference(noisy, out, two, np.arange(40), 0)
+    few = held_out_difference(noisy, out, two, np.arange(40) // 7, 0)
     assert many.low < many.value < many.high
     assert few.value == many.value == pytest.approx(noisy[:, :20].mean() - noisy[:, 20:].mean())
 
@@ -204,6 +218,9 @@ def test_each_argument_varies_the_result_and_a_repeat_does_not():
         ({"first": [{**q, "answer": "w11"} for q in FIRST]}, "Ask what the model can answer"),
         ({"first": [{**q, "answer": "w11 w12"} for q in FIRST]}, "single token"),
         ({"first": FIRST[:3]}, "at least 4 items"),
+        ({"first": [*FIRST, {"prompt": "<pad>", "answer": "w10"}]}, "Give prompts with words"),
+        ({"rule": {"length_difference": float("inf")}}, "finite number"),
+        ({"seed": 2**32}, "less than or equal to"),
     ],
 )
 def test_what_cannot_be_ablated_is_refused_with_the_mend(change, mend):

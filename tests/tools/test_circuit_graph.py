@@ -55,7 +55,18 @@ def test_names_of_mib_lead_back_to_every_link(subject):
         assert {made.link(name) for name in names} == {link}
 
 
-@pytest.mark.parametrize("text", ["m0->m0", "a1.h0->a0.h1<q>", "embed", "embed->wings", "logits->m1", "m1->a1.h0<v>"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "m0->m0",
+        "a1.h0->a0.h1<q>",
+        "embed",
+        "embed->wings",
+        "logits->m1",
+        "m1->a1.h0<v>",
+        "m0->a1.h" + "9" * 5000 + "<q>",
+    ],
+)
 def test_a_link_that_is_none_is_refused_with_one_that_is(text):
     with pytest.raises(ToolError, match=r"NODE->SLOT, a slot behind its node: for example `mlp_out\.2->logits`"):
         graph("gpt2").link(text)

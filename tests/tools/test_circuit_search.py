@@ -180,8 +180,30 @@ def test_a_file_that_is_no_circuit_of_this_model_is_refused_with_the_mend(change
     graph = CircuitGraph(make_subject("gpt2").shape)
     with pytest.raises(ToolError, match=mend):
         read_mib_circuit(graph, json.dumps({**mib_circuit(graph, {}, []), **change}))
-    with pytest.raises(ToolError, match="It has `cfg`"):
-        read_mib_circuit(graph, "{")
+
+
+@pytest.mark.parametrize(
+    ("text", "mend"),
+    [
+        ("{", "It has `cfg`"),
+        ("[" * 100_000, "It has `cfg`"),
+        ('{"cfg": ' + "9" * 5000 + "}", "It has `cfg`"),
+        ('{"cfg": CFG, "edges": {"m0->a1.h%s<q>": {"in_graph": true}}}' % ("9" * 5000), "Write it as NODE->SLOT"),
+        ('{"cfg": CFG, "edges": {"input->logits": {"in_graph": true, "score": NaN}}}', "score.*finite number"),
+        ('{"cfg": CFG, "edges": {"input->logits": {"in_graph": true, "score": 1e999}}}', "score.*finite number"),
+    ],
+)
+def test_a_hostile_file_is_refused_like_any_other(text, mend):
+    graph = CircuitGraph(make_subject("gpt2").shape)
+    cfg = {"n_layers": 3, "n_heads": 4, "parallel_attn_mlp": False, "d_model": 24}
+    with pytest.raises(ToolError, match=mend):
+        read_mib_circuit(graph, text.replace("CFG", json.dumps(cfg)))
+
+
+@pytest.mark.parametrize(("change", "mend"), [({"threshold": float("inf")}, "finite"), ({"seed": 2**64}, "less than")])
+def test_numbers_beyond_all_measure_are_refused_before_anything_runs(change, mend):
+    with pytest.raises(ToolError, match=mend):
+        circuit_search.parse({"families": FAMILIES, **change})
 
 
 def test_the_search_says_which_contexts_it_left_out():

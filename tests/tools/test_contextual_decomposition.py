@@ -285,6 +285,7 @@ def test_a_model_whose_mlp_is_built_otherwise_is_refused():
         ({"reference": COMMON}, "belong to `mean`, which needs them"),
         ({"steps": 2, "links": ["all"]}, "over nodes one at a time"),
         ({"joint": True, "links": ["all"]}, "one at a time"),
+        ({"smallest": float("inf")}, "finite number"),
         ({"pairs": [{**PAIRS[0], "corrupted": PAIRS[0]["base"]}]}, "change the answer"),
         ({"pairs": [{**PAIRS[0], "foil": "w4"}]}, "two different words"),
         ({"pairs": [{**PAIRS[0], "corrupted": "w1 w9"}]}, "Give prompts of equal length"),

@@ -182,6 +182,31 @@ def gradient(subject, chosen: Sequence[str], begins: str, origin: int) -> torch.
     return found
 
 
+def test_a_prompt_to_read_on_is_read_at_one_token_of_its_own():
+    with pytest.raises(ToolError, match="Use last, entity, or an integer"):
+        pulled(make_subject("gpt2"), {}, read_on=[{"prompt": PROMPT}], read_at="differs")
+
+
+@pytest.mark.parametrize("norms", ["tangent", "frozen"])
+def test_a_vector_as_short_as_an_attention_of_next_to_nothing_keeps_its_figures(norms):
+    """Weights stand for what a pattern leaves: of any size, cosines are the same, and coupling and lengths go along."""
+    subject, path = make_subject("gpt2"), {"prompt": PROMPT, "path": ["head.1.2@1"], "answer": "", "foil": ""}
+
+    def weighed(size: float):
+        both = (("w4", "w5"), ("w6", "w8"))
+        weights = [[{"token": a, "weight": size}, {"token": b, "weight": -size}] for a, b in both]
+        return pulled(subject, *({**path, "weights": one} for one in weights), norms=norms)
+
+    plain, short = weighed(1.0), weighed(1e-25)
+    for one, other in zip(plain.vectors, short.vectors, strict=True):
+        assert other.length == pytest.approx(1e-25 * one.length, rel=1e-3, abs=0)
+        assert other.cosine_with_frozen == pytest.approx(one.cosine_with_frozen, abs=1e-4)
+        assert other.autograd_error == pytest.approx(one.autograd_error, abs=1e-3)
+        assert other.slope_on_model == pytest.approx(1e-25 * one.slope_on_model, rel=1e-2, abs=0)
+    assert short.cosine[0] == pytest.approx(plain.cosine[0], abs=1e-4)
+    assert short.coupling[0] == pytest.approx(plain.coupling[0], abs=1e-4)
+
+
 def test_a_path_that_carries_nothing_is_refused():
     subject = Subject(writing_nothing("o_proj"), word_tokenizer(), "", None, None)
     with pytest.raises(ToolError, match="whose weights are not zero"):
@@ -201,6 +226,9 @@ def test_a_path_that_carries_nothing_is_refused():
         ({"path": ["head.1.0@9"], "prompt": PROMPT}, r"0\.\.3"),
         ({"path": ["head.1.0@entity"], "prompt": PROMPT, "entity": "w2 w3"}, "Name one token by its number"),
         ({"path": ["mlp_out.1"]}, "give `prompt`"),
+        ({"path": ["blocks.1.hook_mlp_out"]}, "give `prompt`"),
+        ({"path": ["head.1.0@differs"], "prompt": PROMPT}, "Use last, entity, or an integer"),
+        ({"answer": "", "foil": "", "weights": [{"token": "w4", "weight": 1e39}]}, "less than or equal to"),
         ({"foil": ""}, "give answer and foil, or weights"),
         ({"foil": "w4"}, "Give two different words"),
         ({"answer": "horse"}, "words the model knows"),

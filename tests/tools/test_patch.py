@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from conftest import make_subject
-from vesalius.tools import ToolError, load_tools
+from conftest import make_subject, random_model, word_tokenizer
+from vesalius.tools import Subject, ToolError, load_tools
 from vesalius.tools._patch_places import SitePlace
 from vesalius.tools._patching import Patching
 from vesalius.tools.patch import PatchArgs, patch, shuffled_by_entity
@@ -196,6 +196,29 @@ def test_a_mean_over_entities_of_one_token_is_not_spread_over_two(value):
         patch(make_subject("gpt2"), asked)
 
 
+ASKED_OF_NO_NUMBERS = {
+    "patch": {"pairs": PAIRS, "sites": ["head.1.1"]},
+    "patch_sweep": {"pairs": PAIRS[:1]},
+    "path_patch": {"pairs": PAIRS[:1]},
+    "eap": {"families": [{"name": "one", "pairs": PAIRS[:1]}]},
+    "subspace_patch": {"pairs": PAIRS, "site": "head.1.1", "direction": "given", "vectors": [[1.0] * 6]},
+    "contextual_decomposition": {"pairs": PAIRS[:1]},
+    "steer": {"prompts": ["w1 w9"], "answer": "w4", "foil": "w5", "neutral_texts": ["w1 w2"], "site": "resid_pre.1"}
+    | {"vector": [1.0] * 24},
+}
+
+
+@pytest.mark.parametrize("name", ASKED_OF_NO_NUMBERS)
+def test_answers_that_are_no_numbers_are_refused_and_not_reported(name):
+    """As where half precision overflows on one word."""
+    subject = Subject(random_model("llama"), word_tokenizer(), "", None, None)
+    with torch.no_grad():
+        subject.model.get_input_embeddings().weight[subject.answer_token("w1", "w9")] = torch.nan
+    tool = load_tools()[name]
+    with pytest.raises(ToolError, match=r"load|Load|plain checkpoint"):
+        tool.measure(subject, tool.parse(ASKED_OF_NO_NUMBERS[name]))
+
+
 @pytest.mark.parametrize(
     ("change", "mend"),
     [
@@ -210,6 +233,7 @@ def test_a_mean_over_entities_of_one_token_is_not_spread_over_two(value):
         ({"value": "class_mean", "reference": LABELLED}, "fewer than 2 reference prompts"),
         ({"shuffle_labels": True}, "control of value `class_mean`"),
         ({"sites": ["pattern.0"]}, "Write head outputs"),
+        ({"seed": 2**63, "random_draws": 1}, "less than or equal to"),
     ],
 )
 def test_what_cannot_be_patched_is_refused_with_the_mend(change, mend):

@@ -97,6 +97,15 @@ def test_links_in_many_passes_are_those_of_one(monkeypatch):
     assert [c.effects for c in in_parts.cells] == [pytest.approx(c.effects, abs=1e-4) for c in at_once.cells]
 
 
+def test_links_are_checked_in_as_many_passes_as_logits_ask_for(monkeypatch):
+    subject = make_subject("llama")
+    at_once = paths(subject, spot_checks=20)
+    monkeypatch.setattr("vesalius.tools._subject.LARGEST_LOGITS", 1)
+    in_parts = paths(subject, spot_checks=20)
+    assert in_parts.spot_difference == pytest.approx(at_once.spot_difference, abs=1e-4)
+    assert in_parts.spot_checked == 20
+
+
 def test_links_that_are_not_the_models_own_are_refused(monkeypatch):
     right = PathRuns.answers
     monkeypatch.setattr(PathRuns, "answers", lambda *asked: right(*asked) + 0.01)

@@ -4,8 +4,9 @@ import math
 
 import pytest
 import torch
-from conftest import make_subject
-from vesalius.tools import ToolError, load_tools
+from conftest import make_subject, word_tokenizer
+from hand_made import writing_nothing
+from vesalius.tools import Subject, ToolError, load_tools
 from vesalius.tools._linear_probe import fit_probe
 from vesalius.tools._steering import Push, coefficient
 from vesalius.tools.steer import SteerArgs, steer
@@ -184,6 +185,20 @@ def test_a_feature_steers_along_the_row_it_writes():
     two = steer(subject, args(vector=row.tolist()))
     assert one.points == two.points
     assert (one.direction, two.direction) == ("feature", "vector")
+
+
+@pytest.mark.parametrize("size", [1e-40, 1e38])
+def test_a_vector_points_where_it_does_however_long_it_is(size):
+    plain, other = (
+        steer(make_subject("gpt2"), args(vector=(one,) * 12 + (-one,) * 12)).points[0] for one in (1.0, size)
+    )
+    assert other.effects == pytest.approx(plain.effects, abs=1e-5)
+
+
+def test_a_site_where_the_model_writes_nothing_has_no_unit_to_steer_by():
+    subject = Subject(writing_nothing("down_proj"), word_tokenizer(), "", None, None)
+    with pytest.raises(ToolError, match="where the model writes something"):
+        steer(subject, args(vector=(1.0,) * 24, site="mlp_out.1"))
 
 
 def test_narrow_sites_are_steered_in_their_own_space():
@@ -383,6 +398,13 @@ def test_each_argument_varies_the_result(change):
             "shorter contrast pairs, or longer prompts",
         ),
         ({"positive": (), "negative": (), "vector": (1.0,) * 24, "method": "probe"}, "made of positive and negative"),
+        ({"positive": (), "negative": (), "vector": (1e300,) * 24}, "Give smaller numbers"),
+        ({"strengths": (1e39,)}, "Use smaller strengths"),
+        ({"mode": "clamp", "strengths": (-1e300,)}, "Use smaller strengths"),
+        ({"positive": ("<pad>", "w1")}, "Give texts with words"),
+        ({"neutral_texts": ("<pad>",)}, "Give texts with words"),
+        ({"prompts": ("w1", "<pad> <pad>")}, "Give texts with words"),
+        ({"seed": 2**32}, "less than or equal to"),
     ],
 )
 def test_what_cannot_be_steered_is_refused_with_the_mend(change, mend):

@@ -6,6 +6,8 @@ from conftest import make_subject
 from hand_made import writing_nothing
 from vesalius.tools import Subject, ToolError
 from vesalius.tools._dictionary import neurons_of
+from vesalius.tools._steering_card import Bystanders, OffTarget
+from vesalius.tools._steering_directions import Directions
 from vesalius.tools._steering_fragility import FragilityRule, Measured, weaknesses_of
 from vesalius.tools._steering_neighbours import neighbours_of
 from vesalius.tools.steer import SteerArgs, steer
@@ -94,6 +96,20 @@ def test_off_target_prompts_that_are_not_pushed_are_not_harmed():
     assert len(hard.random_off_target) == len(hard.random_effects) == 20
 
 
+def test_off_target_prompts_are_written_at_as_many_tokens_as_a_delta_has_rows():
+    """As the prompts that are steered are: a push at more tokens would be another one."""
+    subject = make_subject("llama")
+    pairs = {"positive": ["w10 w11", "w12 w13"], "negative": ["w20 w21", "w22 w23"], "method": "delta"}
+    found = card(subject, **pairs, strength=2.0)
+    rows = Directions(subject, SteeringCardArgs.model_validate(raw(subject, **pairs)), 0)
+    aim = rows.aim("resid_post.1", found.unit)
+    last = Bystanders(subject, [OffTarget(**one) for one in raw(subject)["off_target"]], "all", n_last=2)
+    every = Bystanders(subject, [OffTarget(**one) for one in raw(subject)["off_target"]], "all")
+    pushes = {"resid_post.1": aim.push("add", 2.0)}
+    assert found.off_target.kl == pytest.approx(last.harm(pushes).kl, abs=1e-5)
+    assert last.harm(pushes).kl != pytest.approx(every.harm(pushes).kl, abs=1e-3)
+
+
 def test_neighbours_are_the_features_that_write_most_nearly_the_same():
     subject = make_subject("qwen2")
     dictionary = neurons_of(subject)
@@ -162,6 +178,8 @@ def test_each_limit_is_broken_by_itself():
         ({"random_draws": 19}, "greater than or equal to 20"),
         ({"neighbours_from": "transcoders"}, "vesalius dictionary train"),
         ({"positive": CONTRAST["negative"]}, "that differ"),
+        ({"rule": {"smallest_effect": float("inf")}}, "finite number"),
+        ({"multiples": [0.5, 2.0, -1e300]}, "Use smaller strengths"),
     ],
 )
 def test_what_cannot_be_judged_is_refused_with_the_mend(change, mend):

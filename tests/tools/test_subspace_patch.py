@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from conftest import make_subject
+from conftest import make_subject, random_model, word_tokenizer
 from dormant_paths import dormant_path, neurons, pairs_of
 from torch.nn.functional import cross_entropy
-from vesalius.tools import ToolError, silent
+from vesalius.tools import Subject, ToolError, silent
 from vesalius.tools._alignment_search import Lesson, Search, _loss, aligned_subspace, class_subspace
 from vesalius.tools._patch_places import SitePlace
 from vesalius.tools._patching import Patching
@@ -111,6 +111,28 @@ def test_nothing_sees_the_null_space_of_what_an_mlp_writes(subject):
     (cell,) = run(subject, site="mlp_act.1", vectors=hidden.tolist()).cells
     assert cell.subspace.effects == pytest.approx([0, 0], abs=2e-4)
     assert (cell.row_part.dimension, cell.null_part.dimension, cell.verdict) == (0, 3, "no_effect")
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
+@pytest.mark.parametrize("family", ["gpt2", "llama"])
+def test_what_is_seen_does_not_hang_on_the_element_type(family, dtype):
+    """Known answer: a mean taken off in half precision would leave a direction of rounding that counts as seen."""
+    subject = Subject(random_model(family).to(dtype), word_tokenizer(), "", None, None)
+    seen = connection(subject, subject.site("mlp_act.1"))
+    assert seen.seen is not None
+    assert len(seen.seen) == 24 - subject.final_norm.centred
+
+
+def test_a_base_exchanged_for_itself_changes_no_bit_in_double_precision():
+    subject = Subject(random_model("gpt2").double(), word_tokenizer(), "", None, None)
+    assert run(subject, vectors=[list(range(24))]).no_op_change == 0.0
+
+
+@pytest.mark.parametrize("size", [1e-40, 1e38, 1e300])
+def test_given_vectors_span_the_same_however_long_they_are(size):
+    subject = make_subject("gpt2")
+    (plain,), (other,) = (run(subject, vectors=[[one] * 12 + [-one] * 12]).cells for one in (1.0, size))
+    assert other == plain
 
 
 def test_norms_that_centre_hide_the_streams_mean_and_others_do_not(subject):
@@ -248,6 +270,9 @@ def test_a_part_too_short_to_be_one_is_left_out():
         ({"random_draws": 19}, "greater than or equal to 20"),
         ({"positions": ["middle"]}, "last, entity, differs"),
         ({"pairs": [{**PAIRS[0], "corrupted": PAIRS[0]["base"]}]}, "change the answer"),
+        ({"rule": {"slack": float("inf")}}, "finite number"),
+        ({"rule": {"over_component": float("inf")}}, "finite number"),
+        ({"seed": 10**14}, "less than or equal to"),
     ],
 )
 def test_what_cannot_be_patched_is_refused_with_the_mend(change, mend):
