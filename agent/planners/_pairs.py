@@ -137,11 +137,20 @@ def _phases(family: TaskFamily, use_held_out: bool, asked: str, rng: random.Rand
     held_out = [row for row in held_out_rows(family) if row.slots[family.entity] != asked] if use_held_out else []
     if held_out:
         return train, held_out
-    entities = sorted({row.slots[family.entity] for row in train})
-    explored = {*rng.sample(entities, len(entities) // 2), asked}
+    explored = {*_halves_of_each(family, train, rng), asked}
     halves = ([row for row in train if (row.slots[family.entity] in explored) is phase] for phase in (True, False))
     explore, confirm = halves
     return explore, confirm
+
+
+def _halves_of_each(family: TaskFamily, rows: Sequence[Row], rng: random.Random) -> list[str]:
+    """Half of the entities of every value between entity and answer, so that no value is left without examples."""
+    by_value: dict[str, list[str]] = {}
+    for row in rows:
+        mine = by_value.setdefault(row.slots[family.mediators[0]] if family.mediators else "", [])
+        if row.slots[family.entity] not in mine:
+            mine.append(row.slots[family.entity])
+    return [one for value in sorted(by_value) for one in rng.sample(sorted(by_value[value]), len(by_value[value]) // 2)]
 
 
 def _split(

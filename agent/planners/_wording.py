@@ -216,7 +216,15 @@ class Wording:
                 "`vesalius dictionary train` makes one.",
             )
         if self.pool and self.pool.mediator and not any(c.proposal.hypothesis.kind == "variable" for c in self.claims):
-            yield say(f"The {self.pool.mediator} was looked for at the {self.pool.entity}'s token and not found there.")
+            yield from self._unused_mediator(self.pool.mediator, self.pool.entity)
+
+    def _unused_mediator(self, mediator: str, entity: str) -> Iterator[Sentence]:
+        """What a sweep over the mediator says where nothing of it was sealed; nothing where there was no sweep."""
+        if "variable" in self.view.results:
+            yield say(
+                f"Exchanging the {mediator} at the {entity}'s token was not seen to move this answer.",
+                "It may stand there all the same, and be read for other answers.",
+            )
 
 
 class Found:

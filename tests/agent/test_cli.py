@@ -1,5 +1,6 @@
 """The command line as a person and a script use it: real processes."""
 
+import functools
 import json
 import os
 import signal
@@ -18,7 +19,11 @@ from vesalius.tools import REFERENCE_FOLDER
 def start(*arguments: str, home: Path) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "vesalius.agent", *arguments]
     env = {**os.environ, "VESALIUS_HOME": str(home)}
-    return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    heed = functools.partial(signal.signal, signal.SIGINT, signal.default_int_handler)
+    # A shell that runs the tests in the background has them, and so their children, ignore interrupts.
+    return subprocess.Popen(
+        command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heed
+    )
 
 
 def run(*arguments: str, home: Path) -> tuple[int, str, str]:
