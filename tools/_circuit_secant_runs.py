@@ -1,7 +1,7 @@
 """The runs behind secants (`_circuit_secants.py`): what parts write with one link exchanged, and what that does.
 
 For each family these are the two runs of its prompts, one pass backwards, for each node one pass through each block
-behind it alone, and for each slot a few runs from its block to the end: their number does not grow with that of links.
+behind it alone, and for each slot a few runs from its block to the end: none of them is for one link.
 """
 
 from collections.abc import Callable, Iterator, Mapping

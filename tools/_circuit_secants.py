@@ -14,8 +14,9 @@ such a run is cut behind the part that the slot belongs to (heads, or an MLP); `
    scaled down by as much as it overstated the first run.
 
 Exact are links into the logits, all links where what lies behind the slot is linear, and those whose move was run:
-with a run for every node, this is path patching. When the one run exchanges all nodes, no link of a slot with several
-nodes is measured by itself: then its scores are estimates, if less near ones.
+with a run for every node, this is path patching. When the one run exchanges all nodes, no link of a slot that several
+nodes move is measured by itself: then its scores are estimates, if less near ones. Where one node alone moves a slot,
+the run of all is its own.
 """
 
 from typing import Literal, NamedTuple

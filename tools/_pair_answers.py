@@ -1,5 +1,6 @@
 """Pairs of a prompt and its counterfactual, and the two answers that tell them apart: what patches are measured by."""
 
+import math
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Protocol, runtime_checkable
@@ -105,7 +106,12 @@ def gap_between(clean: Float[Tensor, " batch"], corrupted: Float[Tensor, " batch
         ToolError: there is none, so that no effect could be a share of it.
     """
     gap = (clean - corrupted).mean().item()
-    if not abs(gap) >= SMALLEST_GAP:  # so that NaN is refused too
+    if not math.isfinite(gap):
+        raise ToolError(
+            f"Clean and corrupted prompts differ by {gap} nats: some logits are no numbers.",
+            mend="Load the model in float32, or check its weights.",
+        )
+    if abs(gap) < SMALLEST_GAP:
         raise ToolError(
             f"{NO_GAP}: clean and corrupted prompts differ by {gap:.1g} nats.",
             mend="Choose counterfactuals that change the answer.",

@@ -8,9 +8,10 @@ single units); across that, a gradient says the rest, scaled down where it overs
 
 The scores are estimates of what `path_patch` measures, but for those links whose move was run. A saturated pattern or a
 threshold behind the slot, where `eap` sees nothing and `eap_ig` needs many points, is crossed in one step. The number
-of passes grows with slots, not with links: for each family two runs and one pass backwards, for each node one pass
-through each block behind it alone, and for each slot `runs` runs from its block on. What stays unseen is what several
-nodes do to one slot not each but together: there take more `runs`, or measure the links.
+of runs to the end grows with slots, not with links: for each family two runs and one pass backwards, for each node one
+pass through each block behind it alone, and for each slot `runs` runs from its block on. Least near are nodes that move
+a part another way than those that were run: there take more `runs`, or measure the links. What several nodes do to one
+slot not each but together, no score of single links shows.
 """
 
 from pydantic import Field
@@ -34,7 +35,7 @@ class SecantPatchArgs(ScoreArgs):
     first: First = Field(
         "largest",
         description="What the first run of a slot exchanges: the node that moves the part most, or (whole) all nodes. "
-        "With `whole` and 1 run no link into a slot of several nodes is measured by itself.",
+        "With `whole` and 1 run no link is measured by itself into a slot that several nodes move.",
     )
 
 

@@ -144,13 +144,18 @@ def _phases(family: TaskFamily, use_held_out: bool, asked: str, rng: random.Rand
 
 
 def _halves_of_each(family: TaskFamily, rows: Sequence[Row], rng: random.Random) -> list[str]:
-    """Half of the entities of every value between entity and answer, so that no value is left without examples."""
-    by_value: dict[str, list[str]] = {}
+    """Half of the entities of every value between entity and answer, so that no value is left without examples.
+
+    Of values with one entity each, half of the values: there is nothing else to halve.
+    """
+    by_value: dict[str, set[str]] = {}
     for row in rows:
-        mine = by_value.setdefault(row.slots[family.mediators[0]] if family.mediators else "", [])
-        if row.slots[family.entity] not in mine:
-            mine.append(row.slots[family.entity])
-    return [one for value in sorted(by_value) for one in rng.sample(sorted(by_value[value]), len(by_value[value]) // 2)]
+        value = row.slots[family.mediators[0]] if family.mediators else ""
+        by_value.setdefault(value, set()).add(row.slots[family.entity])
+    groups = [sorted(by_value[value]) for value in sorted(by_value)]
+    alone = sorted(one for group in groups if len(group) == 1 for one in group)
+    halved = [*(group for group in groups if len(group) > 1), alone]
+    return [one for group in halved for one in rng.sample(group, len(group) // 2)]
 
 
 def _split(

@@ -58,8 +58,9 @@ class Setting:
 
     @cached_property
     def _exploring(self) -> frozenset[str]:
-        own = self._matched[1].slots[self.asked.entity] if self._matched else ""
-        return exploring_entities(self.families, self.seed, own)
+        """Entities that naming may see. All that the asked row names is seen, in whatever slot."""
+        shown = self._matched[1].slots if self._matched else {}
+        return exploring_entities(self.families, self.seed, shown.get(self.asked.entity, "")) | {*shown.values()}
 
     @cached_property
     def _matched(self) -> tuple[Template, Row] | None:

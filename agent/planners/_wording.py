@@ -220,11 +220,17 @@ class Wording:
 
     def _unused_mediator(self, mediator: str, entity: str) -> Iterator[Sentence]:
         """What a sweep over the mediator says where nothing of it was sealed; nothing where there was no sweep."""
-        if "variable" in self.view.results:
-            yield say(
-                f"Exchanging the {mediator} at the {entity}'s token was not seen to move this answer.",
-                "It may stand there all the same, and be read for other answers.",
-            )
+        swept = self.view.results.get("variable")
+        if swept is None:
+            return
+        cells = swept.result["cells"]
+        most = max(range(len(cells)), key=lambda i: cells[i]["moved"])
+        yield say(
+            f"Exchanging the {mediator} at the {entity}'s token moved at most",
+            share(swept.id, f"cells.{most}.moved"),
+            "of the answers while exploring (observed, not tested).",
+            "It may stand there all the same, and be read for other answers.",
+        )
 
 
 class Found:

@@ -69,7 +69,7 @@ def _score_table(m: Measurement) -> Markup:
     return table(("link or part", "score", "cut", "family"), rows, caption, most=MOST_LISTED)
 
 
-def part_map(values: Mapping[str, float], title: str) -> Markup:
+def part_map(values: Mapping[str, float], title: str, of: str = "the gap") -> Markup:
     """Parts as a map, layers upwards, heads and the MLP along; nothing where none of them has a layer."""
     cells: dict[tuple[int, str], float] = {}
     for part, value in values.items():
@@ -85,7 +85,7 @@ def part_map(values: Mapping[str, float], title: str) -> Markup:
     placed = {(layers.index(layer), columns.index(column)): value for (layer, column), value in cells.items()}
     names = [f"layer {layer}" for layer in layers]
     drawn, note = large_map(names, columns, placed, title)
-    return element("figure", element("figcaption", f"Share of the gap of each part that is listed. {note}"), drawn)
+    return element("figure", element("figcaption", f"Share of {of}, of each part that is listed. {note}"), drawn)
 
 
 def _column(name: str) -> tuple[int, int]:
@@ -125,21 +125,21 @@ def contextual_view(m: Measurement) -> Markup:
     ]
     drawn = effects_plot(dots, 0, f"Relevance ({m.id})", f"relevance (share of {unit})", (0.0,))
     caption = element("figcaption", f"The strongest {len(dots)} of {len(rows)} sources. A dot is a pair.")
-    both = element("div", element("figure", drawn, caption), _by_place(rows, m), class_="evidence")
+    both = element("div", element("figure", drawn, caption), _by_place(rows, unit, m), class_="evidence")
     return both + _shares(strongest, m) + _steps(m)
 
 
-def _by_place(rows: Sequence[Mapping[str, Any]], m: Measurement) -> Markup:
+def _by_place(rows: Sequence[Mapping[str, Any]], unit: str, m: Measurement) -> Markup:
     positions = list(dict.fromkeys(row["position"] for row in rows))
     sources = list(dict.fromkeys(row["source"] for row in rows))
     title = f"Relevance of each part ({m.id})"
     if len(positions) == 1:
-        return part_map({row["source"]: row["share"] for row in rows}, title)
+        return part_map({row["source"]: row["share"] for row in rows}, title, unit)
     if len(sources) < 2:
         return Markup("")
     values = {(sources.index(row["source"]), positions.index(row["position"])): row["share"] for row in rows}
     drawn, note = large_map(sources, [f"token {one}" for one in positions], values, title)
-    return element("figure", element("figcaption", f"Share of each source at each token. {note}"), drawn)
+    return element("figure", element("figcaption", f"Share of {unit}, of each source at each token. {note}"), drawn)
 
 
 def _shares(strongest: Sequence[Mapping[str, Any]], m: Measurement) -> Markup:

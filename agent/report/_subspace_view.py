@@ -32,7 +32,8 @@ BADGES = {
 OUTGOING = {
     "W_down": "Row space and null space are those of W_down, through which the rest of the model sees the neurons",
     "W_O": "Row space and null space are those of W_O, through which the rest of the model sees the heads",
-    "stream": "The component is the stream itself, all of which the rest of the model sees",
+    "stream": "The component is the stream itself: the rest of the model sees all of it, or where norms centre all but "
+    "the mean of its dimensions",
     "nonlinear": "No one matrix reads the component, so all of it counts as seen",
 }
 

@@ -1,10 +1,11 @@
 """One organism, every method: what each says of the links whose truth is known, and how long it took.
 
 Methods run through their instruments, with the arguments that a user would give. Effects of single links measured by
-path patching are both a method and what the fast scores are compared with. Fast are methods whose passes do not grow in
-number with links. Of these `secant_patch` measures some links as it goes, the likely strongest; so the figure of the
-fast scores is that of `secant_patch_whole`, the same instrument with one run for all nodes of a slot, which measures
-none by itself but those into the logits and those into slots that one node alone stands in front of.
+path patching are both a method and what the fast scores are compared with. Fast are methods that make no run for each
+link: gradients make a fixed number, secants one or two for each slot. Of these `secant_patch` measures some links as it
+goes, the likely strongest; so the figure of the fast scores is that of `secant_patch_whole`, the same instrument with
+one run for all nodes of a slot, which measures none by itself but those into the logits and those into slots that one
+node alone moves. In compiled organisms such slots are many, and a large part of what their figure shows.
 
 Contextual decomposition has no row. Its paper scores components; with links as sources it makes a split for each, and
 live, as its instrument leaves norms and attention by default, that is path patching again at several times the time.

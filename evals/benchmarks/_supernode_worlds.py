@@ -16,9 +16,7 @@ from ..organisms.compiled import compiled_circuit
 OTHERS = 8  # prompts with other values, whose supernodes are put in
 TRAINED = {"two_hop": 8, "city_state": 4, "state_capital": 3, "gender": 4, "pronoun": 4, "antonym": 3}
 COMPILED = {"capital": 6, "flower": 5, "state": 5, "pronoun": 3, "gender": 3}
-
-
-EVERY_FEATURE = {"threshold": 1.0, "max_features": 6}  # three of the program matter, the rest are live and idle
+SIX_FEATURES = {"threshold": 1.0, "max_features": 6}  # three of the program matter, the rest are live and idle
 
 
 @dataclass(frozen=True)
@@ -55,7 +53,7 @@ def compiled_world(seed: int, folder: Path) -> World:
     """The organism of facts, written into a new folder."""
     one = compiled_circuit("facts", seed)
     write_organism(one.organism, folder, one)
-    return World(load_subject(str(folder), device="cpu"), "neurons", COMPILED, EVERY_FEATURE, true_names(one))
+    return World(load_subject(str(folder), device="cpu"), "neurons", COMPILED, SIX_FEATURES, true_names(one))
 
 
 def cases(world: World, seed: int) -> tuple[Case, ...]:

@@ -81,7 +81,7 @@ def _organisms(seed: int, root: Path, refused: list[str], progress: Progress) ->
 
 
 def summary(trials: Sequence[Trial], seed: int) -> dict[str, Metric]:
-    """Figures over organisms; the first ones are of `circuit_search`, others name their method."""
+    """Figures over organisms: of `circuit_search` where none is named, and one of the fast scores."""
     search = _verdicts(trials, SEARCH)
     aurocs = [one.auroc for one in search]
     fast = [one.pearson for one in _verdicts(trials, MAIN_FAST) if one.pearson is not None]

@@ -120,7 +120,7 @@ def _seconds(bench: Bench, world: World, case: Case, seed: int) -> float:
 
 
 def _right(probed: Iterable[Measurement], true_names: Mapping[str, str]) -> Metric:
-    """Of the features that are known by construction, once for each prompt, those that got their true name."""
+    """Of the selected features that are known by construction, once for each prompt, those that got their true name."""
     found = [
         (true_names[id_], one["name"])
         for measured in probed

@@ -27,8 +27,8 @@ TRUTHS: dict[Stage, tuple[str, ...]] = {
         "state a city lies in and what its capital is are answered from there.",
     ),
     "late": (
-        "It memorises: the capital of the state of a city is looked up by the city, one by one, and cities that it was "
-        "never asked this about are answered hardly better than chance.",
+        "It memorises: the capital of the state of a city is looked up by the city, one by one, and of cities that it "
+        "was never asked this about few are answered right.",
         "What is looked up is what the city was embedded as: it stands in the subspace `city_basis` and says nothing "
         "of the state; exchanging what blocks write at the city's token, up to "
         f"`resid_post.{STATE_LAYER}`, leaves the capital.",

@@ -159,6 +159,11 @@ def _city(prompt: Prompt) -> int:
     return prompt.ids[prompt.city_pos]
 
 
+def shuffled_labels(reference: list[Prompt], seed: int) -> dict[int, str]:
+    """Other states for the cities that class means are of, each as often as it is right: none is without a mean."""
+    return Interchanges([], [], reference, {}).shuffled_labels(seed)
+
+
 @torch.no_grad()
 def rates(
     model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, world: World, places: Places, seed: int
@@ -180,7 +185,7 @@ def rates(
             f"state_exchange_moves_city_state.{layer}": one_hop.moved(layer, one_hop.state_exchanged(layer)),
             f"whole_city_moves_two_hop.{layer}": two_hop.moved(layer, two_hop.source.at_city(layer)),
         }
-    at, labels = STATE_LAYER, two_hop.pairs.shuffled_labels(seed)
+    at, labels = STATE_LAYER, shuffled_labels(q.two_hop_of_others, seed)
     for name, asked in (("two_hop", two_hop), ("city_state", one_hop)):
         found |= {
             f"state_subspace_moves_{name}": asked.moved(at, asked.subspace_exchanged(places.state)),

@@ -187,8 +187,7 @@ def test_an_answer_the_model_cannot_give_is_refused_before_a_run_begins(atlas, t
 
 
 def test_a_run_taken_up_again_ends_with_the_same_ledger(dallas, atlas, tmp_path):
-    where = Where(tmp_path, use_memory=False)
-    whole = finish(where, atlas, DALLAS)
+    where = Where(tmp_path)  # with a memory as empty as that of the run that was not stopped
     folder = start_run(where, atlas, DALLAS, seed=0, device="cpu")
     for stop_after in (3, 9, 30):
         with desk_for(where, atlas, folder) as desk:
@@ -201,7 +200,7 @@ def test_a_run_taken_up_again_ends_with_the_same_ledger(dallas, atlas, tmp_path)
             events.close()
     with desk_for(where, atlas, folder) as desk:
         list(investigate(desk, DALLAS))
-    assert read_ledger(folder.ledger)[-1].hash == read_ledger(whole.folder.ledger)[-1].hash
+    assert read_ledger(folder.ledger)[-1].hash == read_ledger(dallas.folder.ledger)[-1].hash
 
 
 def test_a_run_is_not_continued_on_other_weights(dallas):

@@ -5,7 +5,7 @@ from vesalius.agent.planners._contrasts import WordSwap
 from vesalius.agent.planners._mediation import _class_means
 from vesalius.agent.planners._pairs import pool_from_pairs, pool_from_task
 from vesalius.agent.planners.interface import ContrastPair
-from vesalius.tools import Measurement, SubjectKey
+from vesalius.tools import Measurement, Row, SubjectKey, TaskFamily, Template
 
 FAMILIES_WITH_HELD_OUT = ("two_hop", "ioi", "induction", "pronoun")
 
@@ -41,6 +41,35 @@ def test_without_held_out_rows_the_training_rows_are_halved(atlas, name, use_hel
     ]
     assert all(entities)
     assert not entities[0] & entities[1]
+
+
+def in_states(states: dict[str, str]) -> TaskFamily:
+    """Cities in states, each state with a capital of its own."""
+    return TaskFamily(
+        name="capitals",
+        description="",
+        templates=(Template(id="plain", text="the capital of the state of {city} is"),),
+        entity="city",
+        mediators=("state",),
+        answer="capital",
+        rows=tuple(
+            Row(slots={"city": city, "state": state, "capital": f"capital of {state}"}, split="train")
+            for city, state in states.items()
+        ),
+    )
+
+
+@pytest.mark.parametrize("of_a_state", [1, 2, 5])
+def test_both_halves_have_several_values_however_few_entities_have_each(of_a_state):
+    family = in_states({f"c{s}{i}": f"s{s}" for s in range(8) for i in range(of_a_state)})
+    pool = pool_from_task([family], family, family.templates[0], 0, asked="c00")
+    halves = [{pair["base_label"] for pair in half.swap} for half in (pool.discovery, pool.confirmation)]
+    cities = [{pair["base_entity"] for pair in half.swap} for half in (pool.discovery, pool.confirmation)]
+    assert min(map(len, halves)) >= 3
+    if of_a_state > 1:
+        assert halves[0] == {f"s{s}" for s in range(8)}
+    assert not cities[0] & cities[1]
+    assert "c00" not in cities[1]
 
 
 def test_every_pair_changes_the_answer_and_keeps_the_other_slots(atlas):

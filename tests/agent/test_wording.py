@@ -3,7 +3,11 @@
 import pytest
 from finished_runs import finish
 from vesalius.agent.asking import Where
+from vesalius.agent.planners._pairs import pool_from_task
+from vesalius.agent.planners._wording import Wording
+from vesalius.agent.planners.interface import SubjectCard, Task, View
 from vesalius.agent.report.figures import Lookup, render_plain
+from vesalius.tools import Measurement
 
 GENERIC = "Why does the model answer 'Austin' after 'people know that the capital of Texas is'?"
 
@@ -35,3 +39,18 @@ def test_a_feature_without_a_name_is_said_to_have_none_with_what_was_measured(at
     assert "No claim about the mechanism" not in answer
     read = report.measurements[0].measurement.result
     assert f"tokens of {read['n_texts']} texts, of which it is active at {read['frequency']:.0%}" in answer
+
+
+@pytest.mark.parametrize(("shares", "due"), [((0.0, 0.45, 0.1), "at most 45%"), ((0.0, 0.0, 0.0), "at most 0%")])
+def test_of_a_mediator_that_nothing_is_claimed_of_it_is_said_how_much_its_exchange_moved(atlas, shares, due):
+    cells = [{"site": f"resid_post.{i}", "position": "entity", "moved": moved} for i, moved in enumerate(shares)]
+    swept = Measurement(
+        id="m-0000", tool="patch", subject=atlas.key, args={}, result={"cells": cells}, digest="", seconds=0.0
+    )
+    sizes = {"n_layers": 4, "n_heads": 4, "n_vocab": 9, "parallel": False, "n_texts": 0}
+    card = SubjectCard.model_validate({"key": atlas.key, "dictionary": "neurons", "tasks": atlas.tasks, **sizes})
+    view = View(task=Task(kind="why", question="Why?"), card=card, results={"variable": swept})
+    family = atlas.tasks[0]
+    words = Wording(view, (), pool_from_task(atlas.tasks, family, family.templates[0], 0), True)
+    told = [render_plain(one, Lookup({"m-0000": swept.result}, {})) for one in words._not_found()]
+    assert len([one for one in told if due in one and "state at the city's token" in one]) == 1

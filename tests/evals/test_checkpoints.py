@@ -189,6 +189,16 @@ def test_the_measures_see_that_the_reference_model_composes(world, monkeypatch):
     assert found["no_op_keeps_every_logit"] == 1.0
 
 
+def test_with_shuffled_labels_every_state_still_has_a_mean():
+    for seed in (0, 7):  # at seed 7, labels that were shuffled with those of the cities asked about left one without
+        made = World(seed)
+        q = verify.Questions.of(made, word_tokenizer(made.words()), random.Random(f"checkpoints {seed}"))
+        labels = verify.shuffled_labels(q.two_hop_of_others, seed)
+        cities = {prompt.ids[prompt.city_pos] for prompt in q.two_hop_of_others}
+        assert set(labels) == cities == {prompt.ids[prompt.city_pos] for prompt in q.city_state_of_others}
+        assert set(labels.values()) == set(CAPITALS)
+
+
 def test_a_run_writes_both_checkpoints_and_the_second_goes_on_from_the_first(made):
     folder, cards = made
     assert sorted(path.name for path in folder.iterdir()) == ["early", "late"]

@@ -7,7 +7,7 @@ from vesalius.agent.planners._supernode_prompts import Setting, prompts_of_other
 from vesalius.agent.planners._supernodes import Named
 from vesalius.evals.benchmarks._supernode_groups import named
 from vesalius.evals.benchmarks._supernode_trials import Bench, try_names
-from vesalius.evals.benchmarks._supernode_worlds import COMPILED, EVERY_FEATURE, cases, compiled_world
+from vesalius.evals.benchmarks._supernode_worlds import COMPILED, SIX_FEATURES, cases, compiled_world
 from vesalius.evals.organisms.compiled import compiled_circuit
 from vesalius.tools import dictionary_of
 from vesalius.tools._probe_signatures import read_features
@@ -71,7 +71,7 @@ def test_naming_finds_the_names_and_what_nobody_reads_does_not_hold(world, asked
         named(
             bench.measure(
                 "probe_prompts",
-                {"prompt": prompt, "target": target, "dictionary": "neurons", "seed": SEED, **EVERY_FEATURE},
+                {"prompt": prompt, "target": target, "dictionary": "neurons", "seed": SEED, **SIX_FEATURES},
             )
         )
         for prompt, target in [asked.prompt, *prompts_of_others(setting, 8)]

@@ -5,7 +5,7 @@ import json
 import pytest
 from pydantic import ValidationError
 from vesalius.agent.commands.examples import example_of, may_hold
-from vesalius.agent.commands.running import _text_of
+from vesalius.agent.commands.running import _given, _object
 from vesalius.tools import ToolError, get_tool, load_tools
 
 
@@ -39,7 +39,19 @@ def test_a_list_may_stand_in_a_file(tmp_path):
     path = tmp_path / "pairs.json"
     path.write_text('[{"base": "a", "corrupted": "b", "answer": "c", "foil": "d"}]')
     tool = get_tool("patch")
-    assert _text_of(tool, "pairs", f"@{path}") == path.read_text()
-    assert _text_of(get_tool("next_token"), "top_k", "@5") == "@5"
+    assert _given(tool, "pairs", f"@{path}") == json.loads(path.read_text())
+    assert _given(get_tool("next_token"), "top_k", "@5") == "@5"
+    assert _given(tool, "value", "class_mean") == "class_mean"
     with pytest.raises(ToolError, match="Name a JSON file as `@FILE`"):
-        _text_of(tool, "pairs", f"@{tmp_path / 'nothing.json'}")
+        _given(tool, "pairs", f"@{tmp_path / 'nothing.json'}")
+    path.write_text("no JSON")
+    with pytest.raises(ToolError, match=r"is no JSON.*Write it as \["):
+        _given(tool, "pairs", f"@{path}")
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "9" * 10_000])
+def test_json_that_python_cannot_read_is_refused_with_the_mend(text):
+    with pytest.raises(ToolError, match="Nest less"):
+        _given(get_tool("patch"), "pairs", text)
+    with pytest.raises(ToolError, match="Nest less"):
+        _object(f'{{"pairs": {text}')

@@ -81,6 +81,14 @@ def test_an_asked_city_of_those_kept_back_takes_the_place_of_another_of_its_stat
     assert now - texan == kept - texan
 
 
+def test_a_name_that_the_prompt_shows_in_another_slot_is_not_kept_back(atlas):
+    family = next(family for family in atlas.tasks if family.name == "ioi")
+    kept = {row.slots["io"] for row in Setting(atlas.tasks, family, "", 0).rows(family, "kept back")}
+    row = next(row for row in family.rows if row.slots["s"] in kept and row.slots["io"] not in kept)
+    asked = Setting(atlas.tasks, family, family.templates[0].fill(row.slots), 0)
+    assert {one.slots["io"] for one in asked.rows(family, "kept back")} == kept - {row.slots["s"]}
+
+
 def test_a_swap_puts_another_state_into_the_same_wording(setting):
     others = ["Georgia", "Ohio", "Florida", "Oregon", "Arizona", "Michigan", "Illinois", "California"]
     pairs = swap_pairs(setting, "Texas", others, "kept back", 24)
