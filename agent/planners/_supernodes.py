@@ -160,10 +160,10 @@ def name_tests(
 
 
 def worth_sealing(test: NameTest, seen: Measurement) -> bool:
-    """Whether discovery bears a prediction out, beyond its noise and beyond every random group.
+    """Whether discovery bears a prediction out, beyond its noise and beyond every random group, as the judge will ask.
 
     A group is looked at because naming picked it on these very entities, so elsewhere it does less. Half as much still
-    counts as replicated, so half as much has to be above the region of no interest and above every random group.
+    counts as replicated, so half as much has to matter as well.
 
     That nothing happens is asked of either half of the prompts, as the judge will: one answer that does need the group
     is soon lost among many.
@@ -182,7 +182,8 @@ def worth_sealing(test: NameTest, seen: Measurement) -> bool:
     if test.direction == "none":
         found = (everywhere, *(_interval(effects, clusters, half) for half in _halves(seen.args["pairs"])))
         return all(one is not None and one[0] > -SMALLEST_EFFECT and one[1] < SMALLEST_EFFECT for one in found)
-    return REPLICATION_SHARE * everywhere[0] > max(SMALLEST_EFFECT, *cell["random_effects"])
+    matters = everywhere[0] > SMALLEST_EFFECT and REPLICATION_SHARE * cell["effect"] > SMALLEST_EFFECT
+    return matters and cell["effect"] > max(cell["random_effects"])
 
 
 def _interval(effects: Sequence[float], clusters: Sequence[str], places: Iterable[int]) -> tuple[float, float] | None:

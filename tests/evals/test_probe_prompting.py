@@ -1,6 +1,7 @@
 """Names put to the test on the reference model: a true name holds, the same features under a false name do not."""
 
 import pytest
+from vesalius.agent._evidence import SMALLEST_EFFECT
 from vesalius.agent.planners._supernode_prompts import Setting, prompts_of_others
 from vesalius.agent.planners._supernodes import Named
 from vesalius.evals.benchmarks._supernode_groups import as_nodes, clusters, named, random_groups, signatures
@@ -42,7 +43,7 @@ def test_the_state_and_what_is_said_hold(trials):
     for name in ("Texas", "Say (Austin)"):
         trial = found[name, own[name]]
         assert trial.holds, (name, trial.reasons)
-    assert found["Texas", own["Texas"]].effects["swap"] > 0.1
+    assert found["Texas", own["Texas"]].effects["swap"] > SMALLEST_EFFECT
 
 
 def test_the_same_features_under_another_name_do_not_hold(trials):
