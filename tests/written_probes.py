@@ -11,24 +11,24 @@ def concept(label: str, description: str) -> dict[str, str]:
 
 
 def written(state: str, capital: str, cities: list[str]) -> list[dict[str, str]]:
-    """Four texts for the state, the capital and what is asked for each."""
-    one, two, three, four = (cities * 4)[:4]
+    """Sixteen texts: most for the state and the capital, some for the words that ask."""
+    one, two = (cities * 2)[:2]
     return [
-        concept(state, f"{one} lies in the state of"),
+        concept(state, f"the state containing {one}"),
         concept(state, f"the state containing {two}"),
-        concept(state, f"people like {three} because"),
+        concept(state, f"{one} lies in the state of"),
+        concept(state, f"people like {two} because"),
         concept(state, "the name of the state"),
+        concept(capital, f"the capital of the state containing {one}"),
+        concept(capital, f"the capital of the state containing {two}"),
+        concept(capital, f"{one} lies in a state whose capital"),
+        concept(capital, f"{two} lies in a state whose capital"),
         concept(capital, f"the capital of {state}"),
         concept(capital, f"{state} has a capital called"),
-        concept(capital, f"{four} lies in a state whose capital"),
-        concept(capital, f"the state where {one} lies"),
-        concept("capital", f"people like {state} because the"),
+        concept(capital, f"the state where {two} lies"),
         concept("capital", f"{capital} was the"),
         concept("capital", f"{two} is not the"),
-        concept("capital", "the city called the"),
-        concept("state", f"{state} was the"),
-        concept("state", f"{three} is a city in a"),
-        concept("state", "the name of the"),
+        concept("state", f"{two} is a city in a"),
         concept("state", f"{one} belongs to a"),
     ]
 
@@ -41,6 +41,6 @@ def writer(rows: list[dict[str, str]]):
         state = next(row["state"] for row in rows if row["capital"] == about["target"])
         own = [row["city"] for row in rows if row["city"] in about["prompt"].split()]
         known = [row["city"] for row in rows if row["state"] == state and row["city"] in about["words"]]
-        return says(written(state, about["target"], [*own, *known]))
+        return says(written(state, about["target"], list(dict.fromkeys([*own, *known]))))
 
     return answer

@@ -73,7 +73,7 @@ def test_names_from_written_probes_are_sealed_and_judged_as_others(asked):
     claims = read_report(folder.path / "report.json").claims
     arms = [claim.prediction.arms[0] for claim in claims]
     named = {arm.args["supernode"] for arm in arms if arm.tool == "supernode_effect"}
-    assert {"Texas", "Say (Austin)"} <= named
+    assert "Texas" in named
 
 
 def test_it_is_measured_again_with_nobody_to_ask(asked, atlas):
