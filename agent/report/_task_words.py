@@ -60,7 +60,7 @@ def passed(dose: Mapping[str, Any]) -> bool:
 def _passed_in_words(dose: Mapping[str, Any]) -> str:
     if passed(dose):
         return "It passes: selective beyond chance"
-    return "It fails: a random set is as selective" if dose["low"] > 0 else "It fails: the interval reaches 0"
+    return "It fails: a random set is as selective" if dose["low"] > 0 else "It fails: the interval reaches zero"
 
 
 def steering_card_headline(m: Measurement) -> Sentence:

@@ -142,7 +142,7 @@ def dose(**changes: object) -> dict[str, object]:
     ("changes", "outcome"),
     [
         ({}, "It passes: selective beyond chance."),
-        ({"low": -0.1}, "It fails: the interval reaches 0."),
+        ({"low": -0.1}, "It fails: the interval reaches zero."),
         ({"random_selectivities": [0.3]}, "It fails: a random set is as selective."),
     ],
 )
