@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from ...tools import Measurement
 from ..report._limits import Limit
 from ..report._patching_words import subspace_limits, swept_cells
-from ..report._scoring_words import link_name, observable_name, scored_name
+from ..report._scoring_words import SCORERS, link_name, observable_name, scored_name
 from ..report._tables import leaves, number
 from ..report._task_words import SETS, card_limits, passed
 
@@ -203,21 +203,17 @@ _LISTS: dict[str, tuple[str, tuple[str, ...], str]] = {
     "substitutions": ("substitutions", ("word", "replacement", "answer", "answer_probability", "keeps"), ""),
 }
 _BY_TOOL: dict[str, Callable[[Measurement], Strongest]] = {
+    **dict.fromkeys(SCORERS, _scores),
     "ablate_neurons": _ablations,
     "attribution_graph": _graph,
-    "attribution_patch": _scores,
     "circuit_search": _search,
     "contextual_decomposition": _decomposition,
-    "eap": _scores,
-    "eap_ig": _scores,
     "logit_lens": _lens,
     "next_token": _answers,
     "observable": _observables,
     "patch": _patch,
     "patch_sweep": _sweep,
     "path_patch": _paths,
-    "relp": _scores,
-    "secant_patch": _scores,
     "steer": _steered,
     "steering_card": _card,
     "subspace_patch": _subspaces,

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ...tools import Row, TaskFamily, Template
-from ._pairs import PairArgs
+from ._pairs import PairArgs, matched_row
 from .interface import Experiment, View
 
 KEY = "circuit"
@@ -67,7 +67,8 @@ def _further(view: View, pairs: Sequence[PairArgs]) -> Iterator[dict[str, Any]]:
     """
     if not view.card.words:
         return
-    matched = [(pair, *found) for pair in pairs if (found := _matched(view.card.tasks, pair)) is not None]
+    made_of = [matched_row(view.card.tasks, pair["base"], pair["answer"]) for pair in pairs]
+    matched = [(pair, *found) for pair, found in zip(pairs, made_of, strict=True) if found is not None]
     if len(matched) < len(pairs):
         return
     given = {(pair["base"], pair["corrupted"]) for pair in pairs}
@@ -75,15 +76,6 @@ def _further(view: View, pairs: Sequence[PairArgs]) -> Iterator[dict[str, Any]]:
         made = [_exchanged(*one, slot) for one in matched]
         if all(one["foil"] != one["answer"] and (one["base"], one["corrupted"]) not in given for one in made):
             yield {"name": f"{matched[0][1].entity} and {slot} change places", "pairs": made}
-
-
-def _matched(families: Sequence[TaskFamily], pair: PairArgs) -> tuple[TaskFamily, Template, Row] | None:
-    """Task data that make a pair's prompt with its answer."""
-    for family in families:
-        found = family.match(pair["base"])
-        if found is not None and found[1].slots[family.answer] == pair["answer"]:
-            return family, *found
-    return None
 
 
 def _exchangeable(families: Sequence[TaskFamily]) -> tuple[str, ...]:

@@ -64,11 +64,14 @@ class Pool(Frozen):
 
 def matched_task(task: Task, card: SubjectCard) -> tuple[TaskFamily, Template, Row] | None:
     """The family, template and row of task data that make the question's prompt with the asked answer, or none."""
-    if task.kind != "why":
-        return None
-    for family in card.tasks:
-        matched = family.match(task.prompt)
-        if matched and matched[1].slots[family.answer] == task.answer:
+    return matched_row(card.tasks, task.prompt, task.answer) if task.kind == "why" else None
+
+
+def matched_row(families: Sequence[TaskFamily], prompt: str, answer: str) -> tuple[TaskFamily, Template, Row] | None:
+    """The family, template and row that make a prompt with its answer, or none."""
+    for family in families:
+        matched = family.match(prompt)
+        if matched and matched[1].slots[family.answer] == answer:
             return family, *matched
     return None
 

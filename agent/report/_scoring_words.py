@@ -11,6 +11,7 @@ from ..planners._plain import name, number, say, share
 from ._patching_words import arrow, on_twin
 from ._sentence import Sentence
 
+SCORERS = ("attribution_patch", "eap", "eap_ig", "relp", "secant_patch")  # instruments with one form of result
 START = "embed"
 BEHIND = f"behind `{START}`, which all that differs passes,"
 

@@ -15,6 +15,7 @@ from ._heat_map import heat_map
 from ._line_plot import Series, line_plot
 from ._observable_view import observable_view
 from ._score_view import contextual_view, paths_view, scores_view
+from ._scoring_words import SCORERS
 from ._steering_view import card_view
 from ._subspace_view import subspace_view
 from ._svg import element
@@ -33,18 +34,14 @@ _FORCED = element(
     class_="warning",
 )
 _VIEWS: dict[str, View] = {
+    **dict.fromkeys(SCORERS, scores_view),
     "ablate_neurons": ablation_view,
     "attribution_graph": graph_view,
-    "attribution_patch": scores_view,
     "contextual_decomposition": contextual_view,
-    "eap": scores_view,
-    "eap_ig": scores_view,
     "observable": observable_view,
     "patch_sweep": sweep_view,
     "path_patch": paths_view,
     "probe_prompts": probe_prompts_view,
-    "relp": scores_view,
-    "secant_patch": scores_view,
     "select_features": select_features_view,
     "steering_card": card_view,
     "subspace_patch": subspace_view,

@@ -11,7 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float
 
-Link = tuple[str, str]
+from ...tools import Link
+
 SHARE_OF_GAP = 0.05  # an effect below this share of the gap between clean and corrupted is no finding
 
 

@@ -4,10 +4,10 @@ import random
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from ...tools import Link
 from ._compile_program import POSITIONS, TOKENS, Attend, Channel, Operation, Program
 
 SPARE = 16  # directions that nothing reads, at least (count)
-Link = tuple[str, str]
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,14 @@
 """`vesalius circuit export`: a run's circuit goes out as MIB writes circuits; what is none is said with the mend."""
 
 import json
-from pathlib import Path
 
 import pytest
+from finished_runs import a_run
 from typer.testing import CliRunner
 from vesalius.agent.circuit_cli import circuit_app
 from vesalius.agent.commands.circuits import export_command, links_of
 from vesalius.agent.commands.kept import find_measurement
-from vesalius.agent.runs import RunFolder, RunInfo, UnknownRun, UnreadableFile
-from vesalius.agent.settings import Settings, read_settings
+from vesalius.agent.runs import UnknownRun, UnreadableFile
 from vesalius.tools import CircuitGraph, Measurement, Subject, ToolError, digest, get_tool, read_mib_circuit
 
 PAIRS = [
@@ -32,19 +31,6 @@ def searched(atlas: Subject, **more) -> Measurement:
 def found(atlas) -> Measurement:
     """A search of which only two links are listed."""
     return searched(atlas, top=2)
-
-
-@pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    return read_settings(home=tmp_path, device="cpu")
-
-
-def a_run(home: Path, *measurements: Measurement, second: int = 0) -> RunFolder:
-    created = f"2026-01-01T00:00:0{second}+00:00"
-    folder = RunFolder.create(home, RunInfo(question="Where?", model="atlas", device="cpu", seed=0, created=created))
-    for measurement in measurements:
-        folder.keep(measurement)
-    return folder
 
 
 def test_a_runs_circuit_goes_out_and_comes_back_whole(settings, found, atlas, tmp_path, capsys):

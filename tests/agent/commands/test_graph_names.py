@@ -20,7 +20,7 @@ from vesalius.agent.report.schema import (
     UnreadableReport,
 )
 from vesalius.agent.runs import RunFolder, RunInfo
-from vesalius.agent.settings import Settings, read_settings
+from vesalius.agent.settings import Settings
 from vesalius.tools import AttributionGraphResult, Measurement, PlainGraph, named_graph
 
 TEXAS, AUSTIN = ("0/1", "0/2"), ("1/3",)
@@ -43,11 +43,6 @@ JUDGED = Judgement(
     gates=(),
     reason="It held.",
 )
-
-
-@pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    return read_settings(home=tmp_path, device="cpu")
 
 
 def a_run(home: Path, *measurements: Measurement, claims: tuple[Claim, ...] | None = None) -> RunFolder:

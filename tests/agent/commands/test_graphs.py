@@ -7,11 +7,12 @@ from pathlib import Path
 
 import jsonschema
 import pytest
+from finished_runs import a_run
 from vesalius.agent.cli import app
 from vesalius.agent.commands.graph_folders import write_listed
 from vesalius.agent.commands.graphs import export_command, find_graph, read_graph, show_command
-from vesalius.agent.runs import RunFolder, RunInfo, UnknownRun, UnreadableFile
-from vesalius.agent.settings import Settings, read_settings
+from vesalius.agent.runs import UnknownRun, UnreadableFile
+from vesalius.agent.settings import Settings
 from vesalius.tools import Measurement, Subject, ToolError, get_tool
 
 PROMPT = "the capital of the state containing Dallas is"
@@ -24,19 +25,6 @@ def graphs(atlas: Subject) -> tuple[Measurement, Measurement]:
     prompts = (PROMPT, PROMPT.replace("Dallas", "Oakland"))
     one, two = (tool.measure(atlas, tool.parse({"prompt": prompt, "node_threshold": 0.95})) for prompt in prompts)
     return one, two
-
-
-@pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    return read_settings(home=tmp_path, device="cpu")
-
-
-def a_run(home: Path, *measurements: Measurement, second: int = 0) -> RunFolder:
-    created = f"2026-01-01T00:00:0{second}+00:00"
-    folder = RunFolder.create(home, RunInfo(question="Why?", model="atlas", device="cpu", seed=0, created=created))
-    for measurement in measurements:
-        folder.keep(measurement)
-    return folder
 
 
 def export(settings: Settings, of: str, out: Path, kind: str = "neuronpedia", **more: str) -> None:

@@ -15,16 +15,10 @@ from vesalius.agent.commands.strongest import _BY_TOOL, _LISTS, cell_text, stron
 from vesalius.agent.headlines import headline
 from vesalius.agent.report.figures import render_plain
 from vesalius.agent.runs import UnreadableFile
-from vesalius.agent.settings import Settings, read_settings
 from vesalius.tools import Measurement, ToolError, get_tool, load_tools
 
 PROMPT = "the capital of the state containing Dallas is"
 SECTIONS = ("Raises", "ToolError", "Args:", "Returns:")
-
-
-@pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    return read_settings(home=tmp_path, device="cpu")
 
 
 def printed(m: Measurement, home: Path, capsys: pytest.CaptureFixture[str]) -> list[str]:
