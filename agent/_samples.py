@@ -1,12 +1,13 @@
 """From measurements to what the judge reads: effects per pair, their clusters, and every unit that was looked at."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from networkx.utils import UnionFind
 
 from ..tools import NO_GAP, Measurement
 from ._evidence import Arm, Evidence, Judgement, Prediction, Sample
 from ._statistics import sign_flip
+from ._units import measured_on, unit_of_arm, units_in
 from .holdout import plain
 from .judge import judge
 
@@ -54,6 +55,8 @@ def judge_all(
 ) -> dict[str, Judgement]:
     """Judge every sealed prediction, each among everything that was looked at, the other predictions included.
 
+    What was looked at counts once: what a prediction confirms by that, everything else by its exploration.
+
     Args:
         predictions: as sealed.
         arms: measurements of their arms and controls, by `arm_key`; those that could not run are absent.
@@ -64,8 +67,9 @@ def judge_all(
     Returns:
         Judgements by prediction id; none for a prediction of which no arm ran.
     """
-    units = units_looked_at(explored)
-    evidence = {p.id: _evidence(p, arms, failed, units) for p in predictions if any(_ran(p, arms))}
+    confirmed = {prediction.id: arms_run(prediction, arms) for prediction in predictions}
+    units = units_looked_at(explored, tuple(arm for mine in confirmed.values() for arm in mine))
+    evidence = {p.id: _evidence(p, arms, failed, units) for p in predictions if confirmed[p.id]}
     alone = {p.id: judge(p, evidence[p.id], seed=seed).p for p in predictions if p.id in evidence}
     judged = {}
     for prediction in predictions:
@@ -76,8 +80,9 @@ def judge_all(
     return judged
 
 
-def _ran(prediction: Prediction, arms: Mapping[str, Measurement]) -> Iterator[bool]:
-    return (arm_key(prediction, arm) in arms for arm in prediction.arms)
+def arms_run(prediction: Prediction, arms: Mapping[str, Measurement]) -> tuple[Arm, ...]:
+    """The arms of a prediction that were measured, controls apart."""
+    return tuple(arm for arm in prediction.arms if arm_key(prediction, arm) in arms)
 
 
 def _evidence(
@@ -107,11 +112,24 @@ def arms_of(prediction: Prediction) -> tuple[Arm, ...]:
     return (*prediction.arms, *shuffled, *prediction.twin_arms)
 
 
-def units_looked_at(explored: Iterable[Measurement]) -> tuple[float, ...]:
-    """The p of every place whose effect exploration measured, abandoned or not: all of them count."""
+def units_looked_at(explored: Sequence[Measurement], confirmed: Sequence[Arm]) -> tuple[float, ...]:
+    """The p of every look of exploration, abandoned or not, but for units that a confirmation stands in for.
+
+    A unit that was confirmed on other prompts has its one test there, however often it was looked at before: what was
+    seen chose the prediction and not its outcome. Where any arm comes back to prompts on which the unit was seen, or to
+    their clusters with the same instrument, that look may have been chosen among all others of the unit, for it or for
+    what is nearly the same: then all of them count beside the confirmations.
+
+    Args:
+        explored: every exploratory measurement of the investigation.
+        confirmed: arms of its sealed predictions, those that were measured.
+    """
+    tested_on = {seen for arm in confirmed for seen in measured_on(arm.tool, arm.args)}
+    seen_again = {unit for m in explored if measured_on(m.tool, m.args) & tested_on for unit, _ in units_in(m)}
+    stood_in_for = {unit_of_arm(arm) for arm in confirmed} - seen_again
     return tuple(
         sign_flip(cell["effects"], clusters_of(measurement), seed=UNIT_SEED).p
         for measurement in explored
-        for cell in measurement.result.get("cells", ())
-        if "effects" in cell
+        for unit, cell in units_in(measurement)
+        if "effects" in cell and unit not in stood_in_for
     )

@@ -3,13 +3,16 @@
 from rich.console import Console
 from rich.text import Text
 
+from ._attempts import tier_of
 from .console import TEXT, VERDICT_STYLE, hang
+from .report._attempt_words import attempt_sentence, tally
 from .report._sentence import Sentence
 from .report._text import visible
+from .report._worded import NOTE
 from .report.effects import measured
 from .report.figures import Lookup, render_plain
 from .report.legend import words_of
-from .report.schema import Report
+from .report.schema import Claim, Report
 
 INDENT = 2
 
@@ -23,6 +26,7 @@ def print_answer(console: Console, report: Report, paths: dict[str, str], verify
     """
     answer = Answer(console, report)
     answer.sentences("Answer", report.answer)
+    answer.worded()
     answer.claims()
     answer.sentences("Prompting alone", report.black_box)
     answer.sentences("Not found", report.not_found)
@@ -44,18 +48,44 @@ class Answer:
         for sentence in given:
             self._say(Text(render_plain(sentence, self.lookup)), INDENT, INDENT + TEXT)
 
+    def worded(self) -> None:
+        """The answer in a language model's words, where one was asked for them."""
+        worded = self.report.worded
+        if worded is None:
+            return
+        self._heading(f"In the words of {visible(worded.by)}")
+        self._say(Text(NOTE, style="dim"), INDENT, INDENT + TEXT)
+        for sentence in worded.sentences:
+            self._say(Text(render_plain(sentence, self.lookup)), INDENT, INDENT + TEXT)
+        if worded.problem:
+            self._say(Text(visible(worded.problem), style="yellow"), INDENT, INDENT + TEXT)
+        if worded.left_out:
+            told = f"Sentences left out: {len(worded.left_out)}; the report says why."
+            self._say(Text(told, style="yellow"), INDENT, INDENT + TEXT)
+
     def claims(self) -> None:
         """Each claim once: verdict, tier and effect, what it says, and why where it is not supported."""
         if self.report.claims:
             self._heading("Claims")
         for claim in self.report.claims:
             judged, style = claim.judgement, VERDICT_STYLE[claim.judgement.verdict]
-            line = Text(f"{claim.id} ", style="cyan").append(f"{judged.verdict}, {judged.tier}", style=style)
+            line = Text(f"{claim.id} ", style="cyan").append(f"{judged.verdict}, {tier_of(claim)}", style=style)
             line.append("; " + render_plain(measured(claim), self.lookup), style="default")
             self._say(line, INDENT, INDENT + TEXT)
             self._say(Text(render_plain(claim.sentence, self.lookup)), INDENT + TEXT, INDENT + TEXT)
             if judged.verdict != "supported":
                 self._say(Text(f"Why: {visible(judged.reason)}", style=style), INDENT + TEXT, INDENT + 2 * TEXT)
+            self._attempts(claim)
+
+    def _attempts(self, claim: Claim) -> None:
+        """How often it was tried to break a claim, and what broke it; the pages tell of each attempt."""
+        if not claim.attempts:
+            return
+        self._say(Text(tally(claim.attempts)), INDENT + TEXT, INDENT + 2 * TEXT)
+        for place, attempt in enumerate(claim.attempts):
+            if attempt.outcome == "broken":
+                told = render_plain(attempt_sentence(claim.id, place, attempt), self.lookup)
+                self._say(Text(told, style="red"), INDENT + TEXT, INDENT + 2 * TEXT)
 
     def files(self, paths: dict[str, str], verify: str) -> None:
         """Where the report lies and how to measure it again; never wrapped, so that each can be copied whole."""

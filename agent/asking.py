@@ -8,14 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..tools import ToolError
+from .approving import Waiting
 from .planners.interface import ContrastPair
 from .planners.reading import read_question
-from .runs import RunFolder, RunInfo
+from .runs import Planned, RunFolder, RunInfo
 
 if TYPE_CHECKING:
     from ..memory import Memory
     from ..tools import Subject
     from .desk import Desk
+    from .planners.llm_consulting import Consultant
     from .planners.llm_writing import ProbeWriter
 
 MemoryOpener = Callable[[], "Memory"]
@@ -50,11 +52,13 @@ def start_run(
     device: str,
     pairs: tuple[ContrastPair, ...] = (),
     probes_by: str = "",
+    planned: Planned | None = None,
 ) -> RunFolder:
     """A new run's folder, once it is known that the question can be read and put to the model.
 
     Args:
         probes_by: Language model that is to write the probes; empty to have them made without one.
+        planned: Who plans, and within what; by default the deterministic planner.
 
     Raises:
         CannotRead: the question has no form that the planner reads.
@@ -75,6 +79,7 @@ def start_run(
         seed=seed,
         pairs=tuple(pair.model_dump(mode="json") for pair in pairs),
         probes_by=probes_by,
+        planned=planned or Planned(),
         created=datetime.now().astimezone().isoformat(timespec="milliseconds"),
     )
     return RunFolder.create(where.home, info)
@@ -104,19 +109,27 @@ def _refuse_unknown_feature(subject: "Subject", feature: str) -> None:
 
 @contextmanager
 def desk_for(
-    where: Where, subject: "Subject", folder: RunFolder, writer: "ProbeWriter | None" = None
+    where: Where,
+    subject: "Subject",
+    folder: RunFolder,
+    writer: "ProbeWriter | None" = None,
+    consultant: "Consultant | None" = None,
 ) -> "Iterator[Desk]":
     """The desk of a run, new or taken up again; its ledger is locked while it is open.
 
     Args:
         writer: Language model to ask for probes; a run that has all of its own needs none.
+        consultant: Language model to ask what to measure; a run that code plans needs none.
 
     Raises:
         LedgerError: another process works on this run, its ledger was tampered with, or the model has changed.
     """
+    from .advice import Advice
     from .desk import Desk
     from .ledger import Ledger
+    from .planners.llm import LLMPlanner
     from .planners.protocol import ProtocolPlanner
+    from .purse import Purse
 
     info = folder.info
     with Ledger(folder.ledger) as ledger:
@@ -127,13 +140,22 @@ def desk_for(
                 mend="Restore them, or ask the question again: what was measured holds for the old weights alone.",
             )
         pairs = tuple(ContrastPair.model_validate(pair) for pair in info.pairs)
-        planner = ProtocolPlanner(info.seed, info.probes_by)
-        yield Desk(subject, planner, folder, ledger, where.opener(), info.seed, pairs, writer)
+        planned = info.planned
+        planner = (
+            LLMPlanner(planned.by, info.seed, info.probes_by, planned.room, planned.blind)
+            if planned.by
+            else ProtocolPlanner(info.seed, info.probes_by)
+        )
+        advice, purse = Advice(ledger, writer, consultant), Purse(planned.budget, planned.prices)
+        yield Desk(subject, planner, folder, ledger, where.opener(), info.seed, pairs, advice, purse, planned.approve)
 
 
-def ask(desk: "Desk", see: Callable[[dict[str, Any]], None]) -> None:
-    """Run the investigation to its end."""
+def ask(desk: "Desk", see: Callable[[dict[str, Any]], None]) -> Waiting | None:
+    """Run the investigation to its end, or to where a person has to approve something: that is returned then."""
     from .investigation import investigate
 
     for event in investigate(desk, desk.folder.info.question):
+        if event["event"] == "waiting":
+            return Waiting.model_validate({name: event[name] for name in Waiting.model_fields})
         see(event)
+    return None

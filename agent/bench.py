@@ -3,20 +3,28 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ..tools import Measurement, SubjectKey, ToolError, dictionary_of, get_tool, measurement_id
+from ..tools import Measurement, SubjectKey, ToolArgs, ToolError, dictionary_of, get_tool, measurement_id
+from .planners.interface import SubjectCard
 from .runs import RunFolder
 
 if TYPE_CHECKING:
     from ..tools import Dictionary, Subject
 
 Report = Callable[[int, int, str], None]
+Finder = Callable[[str], Measurement | None]
+"""Finds a request, by its id, among measurements that were made before this run."""
 
 
 class Bench:
-    """Runs tools on one subject and its twins, and never runs the same request twice."""
+    """Runs tools on one subject and its twins, and never runs the same request twice.
 
-    def __init__(self, subject: "Subject", folder: RunFolder) -> None:
-        self.subject, self.folder = subject, folder
+    Args:
+        earlier: where requests are looked for that this run has not made; by default nowhere. It has to keep back what
+            is to confirm a sealed prediction: the bench does not know what a measurement is for.
+    """
+
+    def __init__(self, subject: "Subject", folder: RunFolder, earlier: Finder | None = None) -> None:
+        self.subject, self.folder, self.earlier = subject, folder, earlier
         self._twins: dict[int, Subject] = {}
 
     def measure(
@@ -34,24 +42,39 @@ class Bench:
         if kept is not None:
             self._refuse_other_dictionary(kept)
             return kept, True
+        if (found := self._made_before(wanted, tool, parsed, twin_seed)) is not None:
+            self.folder.keep(found)
+            return found, True
         measurement = instrument.measure(self._subject(twin_seed), parsed, progress)
         assert measurement.id == wanted, f"{measurement.id} was measured where {wanted} was asked"
         self.folder.keep(measurement)
         return measurement, False
 
+    def _made_before(self, wanted: str, tool: str, args: ToolArgs, twin_seed: int | None) -> Measurement | None:
+        """The measurement of an earlier run, where it is of this very request: an id is short, and two could meet."""
+        found = None if self.earlier is None else self.earlier(wanted)
+        if found is None or found.tool != tool or found.args != args.model_dump(mode="json"):
+            return None
+        mine = self._key(twin_seed)
+        same_weights = (found.subject.fingerprint, found.subject.reinit_seed) == (mine.fingerprint, mine.reinit_seed)
+        return found if same_weights and not self._is_of_other_dictionary(found) else None
+
     def _refuse_other_dictionary(self, kept: Measurement) -> None:
-        """A request names its dictionary, not the dictionary's content, which may have been trained anew since."""
-        then = kept.result.get("dictionary_digest")
-        if then is None:
-            return
-        is_twin = kept.subject.reinit_seed is not None
-        subject = self._subject(kept.subject.reinit_seed)
-        force = kept.args["force_dictionary"]
-        if dictionary_of(subject, kept.args["dictionary"], on_twin=is_twin, force=force).digest != then:
+        if self._is_of_other_dictionary(kept):
             raise ToolError(
                 f"The dictionary `{kept.args['dictionary']}` of {self.subject.name} has changed since this run began.",
                 mend="Restore it, or ask the question again: what was measured holds for the old one alone.",
             )
+
+    def _is_of_other_dictionary(self, kept: Measurement) -> bool:
+        """A request names its dictionary, not the dictionary's content, which may have been trained anew since."""
+        then = kept.result.get("dictionary_digest")
+        if then is None:
+            return False
+        is_twin = kept.subject.reinit_seed is not None
+        subject = self._subject(kept.subject.reinit_seed)
+        force = kept.args["force_dictionary"]
+        return dictionary_of(subject, kept.args["dictionary"], on_twin=is_twin, force=force).digest != then
 
     def id_of(self, tool: str, args: dict[str, Any], twin_seed: int | None) -> str:
         """The id that a measurement will have, known before it runs."""
@@ -95,3 +118,20 @@ def trained_dictionary(subject: "Subject") -> "Dictionary | None":
         return dictionary_of(subject)
     except ToolError:
         return None
+
+
+def card_of(subject: "Subject") -> SubjectCard:
+    """What a planner may know of a subject."""
+    shape, dictionary = subject.shape, trained_dictionary(subject)
+    return SubjectCard(
+        key=subject.key,
+        n_layers=shape.n_layers,
+        n_heads=shape.n_heads,
+        n_vocab=shape.n_vocab,
+        parallel=shape.parallel,
+        dictionary=None if dictionary is None else dictionary.name,
+        dictionary_digest=None if dictionary is None else dictionary.digest,
+        tasks=subject.tasks,
+        n_texts=len(subject.texts),
+        words=closed_vocabulary(subject),
+    )

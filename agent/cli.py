@@ -1,14 +1,18 @@
 """The command line: parse, call, print. Heavy imports wait until a command needs them, so that help is quick."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from .ask_cli import PAIRS, QUESTIONS, approve, ask
+from .chat_cli import CHAT, chat
 from .circuit_cli import circuit_app
-from .failing import ASK_STATUSES, EXIT_NOT_MET, EXIT_PREMISE, VERIFY_STATUSES, reported
+from .dictionary_cli import dictionary_app
+from .faces_cli import export_app, mcp
+from .failing import ASK_STATUSES, EXIT_NOT_MET, VERIFY_STATUSES, reported
 from .graph_cli import graph_app
-from .options import AsJson, Device, Download, Home, Model
+from .memory_cli import memory_app
+from .options import AsJson, Device, Download, Home
 
 app = typer.Typer(
     name="vesalius",
@@ -18,77 +22,14 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-memory_app = typer.Typer(help="What earlier runs found.", no_args_is_help=True, rich_markup_mode=None)
-dictionary_app = typer.Typer(help="Sparse dictionaries of a model.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(memory_app, name="memory")
 app.add_typer(dictionary_app, name="dictionary")
 app.add_typer(graph_app, name="graph")
 app.add_typer(circuit_app, name="circuit")
-
-QUESTIONS = """\b
-Forms of question:
-  Why does the model answer 'ANSWER' after 'PROMPT'?
-  Where is BEHAVIOUR computed?                  (with --pairs FILE)
-  What does feature LAYER/FEATURE stand for?
-"""
-PAIRS = """\b
-Contrast pairs, as a JSON list of objects or a CSV file with a header row:
-  clean      a prompt
-  corrupted  the same prompt but for what the behaviour hangs on
-  answer     the next word after clean, a single token
-  foil       the next word after corrupted, another single token
-  cluster    optional: pairs of equal name count as one piece of evidence; a
-             pair without one stands for itself
-  [{"clean": "the opposite of hot is", "corrupted": "the opposite of big is",
-    "answer": "cold", "foil": "small"}, …]
-
-A pair counts if the model gives answer after clean and foil after corrupted. A third of the clusters is explored, the
-others confirm. At least 12 clusters are needed before anything can be supported in a model of four blocks, more in
-larger ones: give 20 or more.
-"""
-DICTIONARIES = """\b
-Kinds:
-  topk, batchtopk, jumprelu, relu, matryoshka   at every site
-  mp                                            matching pursuit; not at mlp
-  skip, cross-layer                             at mlp only
-Sites:
-  mlp                            reads the MLP's input, writes its output
-  resid_post, mlp_out, attn_out  reads and writes one site
-
-A training that is stopped leaves a checkpoint beside the output; --resume with the same options goes on from it.
-A fifth of the texts, 16,384 tokens at most, is held out; the figures printed are of those.
-"""
-
-
-@app.command(epilog=f"{QUESTIONS}\n\n{PAIRS}\n\n{ASK_STATUSES}")
-def ask(
-    question: Annotated[str, typer.Argument(help="The question; leave it out with --resume.")] = "",
-    model: Model = None,
-    pairs: Annotated[Path | None, typer.Option(help="Contrast pairs for a `where` question: JSON or CSV.")] = None,
-    resume: Annotated[str, typer.Option(help="Go on with a stopped run: its name, folder, or `last`.")] = "",
-    seed: Annotated[int | None, typer.Option(min=0, help="Seed of everything random.")] = None,
-    probes: Annotated[
-        str | None,
-        typer.Option(
-            help="Who writes the probes that features are named by: protocol (no language model), or llm: the one of "
-            "VESALIUS_PLANNER_URL, _MODEL and _KEY. Default: VESALIUS_PROBES, else protocol."
-        ),
-    ] = None,
-    home: Home = None,
-    device: Device = None,
-    no_memory: Annotated[bool, typer.Option("--no-memory", help="Neither read nor write the memory.")] = False,
-    download: Download = False,
-    as_json: AsJson = False,
-) -> None:
-    """Answer a question by experiment, with a report in which every number can be measured again."""
-    with reported(as_json):
-        from .commands.asking import ask_command
-        from .settings import read_settings
-
-        settings = read_settings(model=model, home=home, device=device, seed=seed, probes=probes)
-        report = ask_command(settings, question, pairs, resume, not no_memory, download, as_json)
-    if report.premise.holds is False:
-        raise typer.Exit(EXIT_PREMISE)
+app.add_typer(export_app, name="export")
+app.command(epilog=f"{QUESTIONS}\n\n{PAIRS}\n\n{ASK_STATUSES}")(ask)
+app.command(epilog=CHAT)(chat)
+app.command()(approve)
 
 
 @app.command(epilog=VERIFY_STATUSES)
@@ -173,88 +114,20 @@ def run(
         run_command(read_settings(), tool, context.args)
 
 
-@memory_app.command("search")
-def memory_search(
-    text: Annotated[str, typer.Argument(help="What to look for, by meaning.")],
-    kind: Annotated[str | None, typer.Option(help="feature_cards, hypotheses or claims.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=1000, help="Hits (count).")] = 10,
-    home: Home = None,
-    as_json: AsJson = False,
-) -> None:
-    """Search what earlier runs found, by meaning."""
-    with reported(as_json):
-        from .commands.remembering import search_command
-        from .settings import read_settings
-
-        search_command(read_settings(home=home), text, kind, limit, as_json)
-
-
-@dictionary_app.command("train", epilog=DICTIONARIES)
-def dictionary_train(
-    model: Annotated[str, typer.Argument(help="Folder of a model.")],
-    texts: Annotated[
-        Path,
-        typer.Option(
-            help="Text to train on: JSON list, {'texts': […]}, or one text per line; 10,000 texts at most are drawn."
-        ),
-    ],
-    out: Annotated[Path | None, typer.Option(help="File to write; default: the model folder's dictionaries/.")] = None,
-    kind: Annotated[str, typer.Option(help="Kind of dictionary; see below.")] = "topk",
-    site: Annotated[str, typer.Option(help="Site that it stands in for; see below.")] = "mlp",
-    layer: Annotated[list[int] | None, typer.Option(min=0, help="A layer to train; repeat it; default: all.")] = None,
-    features: Annotated[int, typer.Option(min=8, help="Features per layer (count).")] = 512,
-    active: Annotated[int, typer.Option(min=1, help="Features active per token; mp: steps (count).")] = 16,
-    sparsity: Annotated[
-        float | None,
-        typer.Option(help="Weight of the penalty of relu and jumprelu; default: what keeps ACTIVE active."),
-    ] = None,
-    steps: Annotated[int, typer.Option(min=1, help="Training steps per layer (count).")] = 2000,
-    patience: Annotated[
-        int, typer.Option(min=0, help="Stop after so many looks, 200 steps apart, without gain; 0: never.")
-    ] = 0,
-    buffer: Annotated[int, typer.Option(min=512, help="Tokens held at once (count).")] = 65536,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of initialisation and batches.")] = 0,
-    device: Device = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with a training that was stopped.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that stands there.")] = False,
-    as_json: AsJson = False,
-) -> None:
-    """Train a sparse dictionary of a model, minutes on two cores for small ones."""
-    with reported(as_json):
-        from .commands.training import recipe_of, train_command
-        from .settings import read_settings
-
-        recipe = recipe_of(kind, site, layer, features, active, sparsity, steps, patience, buffer, seed)
-        train_command(model, texts, out, recipe, read_settings(device=device).device, resume, overwrite, as_json)
-
-
-@dictionary_app.command("show")
-def dictionary_show(
-    name: Annotated[str, typer.Argument(help="Name of a model's dictionary, a path, or hub:ORG/REPO/PATH@REVISION.")],
-    model: Annotated[str | None, typer.Option(help="Whether it may be used on this model is said too.")] = None,
-    device: Device = None,
-    download: Download = False,
-    as_json: AsJson = False,
-) -> None:
-    """Say what a dictionary is, ours or published: format, places, sizes, origin, and how good it is."""
-    with reported(as_json):
-        from .commands.dictionaries import show_command
-        from .settings import read_settings
-
-        show_command(name, model, read_settings(device=device).device, download, as_json)
-
-
 @app.command("eval")
 def evaluate(
     name: Annotated[str, typer.Argument(help="Benchmark; leave it out to list them.")] = "",
     seed: Annotated[int, typer.Option(min=0, help="Seed.")] = 0,
+    full: Annotated[
+        bool, typer.Option("--full", help="The long form, of a benchmark that has a quick one too.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Measure this system itself: metric, value, interval, n, target, and whether it was met (exit 1 where not)."""
     with reported(as_json):
         from .commands.evaluating import eval_command
 
-        met = eval_command(name, seed, as_json)
+        met = eval_command(name, seed, full, as_json)
     raise typer.Exit(0 if met else EXIT_NOT_MET)
 
 
@@ -267,6 +140,9 @@ def doctor(home: Home = None, as_json: AsJson = False) -> None:
 
         healthy = doctor_command(read_settings(home=home), as_json)
     raise typer.Exit(0 if healthy else EXIT_NOT_MET)
+
+
+app.command()(mcp)
 
 
 def main() -> None:

@@ -16,7 +16,12 @@ VERDICT_STYLE = {"supported": "green", "refuted": "red", "inconclusive": "yellow
 PHASE_WORD = {"explore": "explore", "confirm": "confirm", "control": "control", "black_box": "ask only"}
 GUTTER = 9  # columns before what is said
 WORTH_SAYING = 1.0  # seconds
+LONGEST_SAID = 200  # characters of a language model's words beside its calls
 TEXT = 3  # columns from the start of one line to the start of the next that hangs from it
+
+DOES = {"planner": "plans", "refuter": "looks for prompts against a claim", "writer": "words the answer"}
+SAYS = {"planner": "plan", "refuter": "against", "writer": "words"}  # in front of what a language model says
+OUTCOME_STYLE = {"survived": "green", "broken": "red", "undecided": "yellow"}
 
 
 def hang(console: Console, line: Text, indent: int, hanging: int) -> None:
@@ -48,7 +53,8 @@ class Watcher:
             transient=True,
         )
         self._task = self._bar.add_task("", total=1, visible=False)
-        self._live = Live(Group(self._bar), console=console, transient=True, refresh_per_second=8)
+        self._spent = Text("", style="dim")
+        self._live = Live(Group(self._bar, self._spent), console=console, transient=True, refresh_per_second=8)
         self._headings: set[str] = set()
         self._running: dict[str, Any] = {}
 
@@ -121,6 +127,21 @@ class Watcher:
         else:
             self._line("", Text(f"→ probes written: {event['n']}, by {event['model']}", style="default"))
 
+    def _on_consulting(self, event: dict[str, Any]) -> None:
+        does = f"{escape(event['model'])} {DOES[event['role']]} …"
+        self._bar.reset(self._task, total=None, visible=True, description=does)
+
+    def _on_said(self, event: dict[str, Any]) -> None:
+        self._bar.update(self._task, visible=False)
+        self._bar.update(self._task, total=1)
+        if event["problem"]:
+            self._line(SAYS[event["role"]], Text(f"turn {event['number']}: {event['problem']}", style="yellow"))
+        elif event["content"]:
+            self._line(SAYS[event["role"]], Text(f"“{shortened(event['content'])}”", style="italic"))
+
+    def _on_spent(self, event: dict[str, Any]) -> None:
+        self._spent.plain = f"  {event['text']}"
+
     def _on_notice(self, event: dict[str, Any]) -> None:
         hang(self.console, Text("note: " + event["text"], style="yellow"), 2, 2 + TEXT)
 
@@ -131,6 +152,16 @@ class Watcher:
     def _on_judged(self, event: dict[str, Any]) -> None:
         self._heading("Verdicts")
         self._line(event["claim"], Text(f"{event['verdict']} ({event['tier']})", style=VERDICT_STYLE[event["verdict"]]))
+
+    def _on_attempted(self, event: dict[str, Any]) -> None:
+        self._heading("Attempts to break claims")
+        self._line(event["attempt"], Text(event["outcome"], style=OUTCOME_STYLE[event["outcome"]]))
+
+
+def shortened(said: str) -> str:
+    """A language model's words in one line, as far as they fit."""
+    line = " ".join(said.split())
+    return line if len(line) <= LONGEST_SAID else f"{line[:LONGEST_SAID]}…"
 
 
 def in_short(statement: str) -> str:

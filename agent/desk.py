@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from ..memory import RememberError
 from ..tools import Frozen, ToolError
-from .bench import Bench, closed_vocabulary, trained_dictionary
+from .advice import Advice
+from .approving import PLAN, Approve, Waiting, approved, decided, waiting_for, waiting_for_plan
+from .bench import Bench, card_of
 from .docket import Docket
 from .headlines import headline
 from .ledger import Ledger
@@ -20,7 +22,8 @@ from .planners.interface import (
     Task,
     View,
 )
-from .planners.llm_written import WrittenProbes
+from .planners.llm_turns import Consultation
+from .purse import Purse
 from .recalling import findings_about
 from .report.build import build_report
 from .report.figures import render_plain
@@ -31,7 +34,6 @@ from .sealing import together
 if TYPE_CHECKING:
     from ..memory import Memory
     from ..tools import Subject
-    from .planners.llm_writing import ProbeWriter
 
 Event = dict[str, Any]
 Emit = Callable[[Event], None]
@@ -56,7 +58,9 @@ class Desk:
         open_memory: "Callable[[], Memory] | None",
         seed: int,
         pairs: tuple[ContrastPair, ...] = (),
-        writer: "ProbeWriter | None" = None,
+        advice: Advice | None = None,
+        purse: Purse | None = None,
+        approve: Approve = "none",
     ) -> None:
         self.subject, self.planner, self.folder, self.ledger, self.open_memory = (
             subject,
@@ -65,26 +69,16 @@ class Desk:
             ledger,
             open_memory,
         )
-        self.seed, self.pairs, self.writer = seed, pairs, writer
+        self.seed, self.pairs = seed, pairs
+        self.approve: Approve = approve
+        self.advice, self.purse = advice or Advice(ledger), purse or Purse()
         self.bench = Bench(subject, folder)
         self.docket = Docket(ledger, self.bench, folder)
 
     @cached_property
     def card(self) -> SubjectCard:
         """What the planner may know of the subject."""
-        shape, dictionary = self.subject.shape, trained_dictionary(self.subject)
-        return SubjectCard(
-            key=self.subject.key,
-            n_layers=shape.n_layers,
-            n_heads=shape.n_heads,
-            n_vocab=shape.n_vocab,
-            parallel=shape.parallel,
-            dictionary=None if dictionary is None else dictionary.name,
-            dictionary_digest=None if dictionary is None else dictionary.digest,
-            tasks=self.subject.tasks,
-            n_texts=len(self.subject.texts),
-            words=closed_vocabulary(self.subject),
-        )
+        return card_of(self.subject)
 
     @cached_property
     def task(self) -> Task:
@@ -128,46 +122,83 @@ class Desk:
             results={key: self.folder.measurement(found) for key, found in state.get("done", [])},
             failed=dict(state.get("failed", [])),
             recalled=self.recalled,
-            written=self.written,
+            written=self.advice.written,
+            turns=self.advice.turns,
+            stopped=self.stopped,
         )
 
     @property
-    def written(self) -> dict[str, WrittenProbes]:
-        """What a language model wrote for this run, by the key of the inquiry."""
-        notes = [entry.body for entry in self.ledger.entries("note") if "written" in entry.body]
-        return {body["inquiry"]["key"]: WrittenProbes.model_validate(body["written"]) for body in notes}
+    def stopped(self) -> str:
+        """Why no more may be explored; empty while it may."""
+        entry = self.ledger.find("stopped")
+        return entry.body["stopped"] if entry else ""
 
-    def inquire(self, inquiry: Inquiry, emit: Emit) -> None:
-        """Ask the language model once: what it wrote is in the ledger, so a resumed run reads what the first one read.
+    def stop(self, why: str) -> None:
+        """Explore no more: what was predicted so far is sealed and tested."""
+        self.ledger.append("stopped", "note", {"stopped": why})
 
-        Raises:
-            EndpointError: it does not answer; nothing is written down, and the run can be taken up again.
-            ToolError: no language model is there to be asked.
-        """
-        if self.writer is None:
-            raise ToolError(
-                f"Probes for {inquiry.prompt!r} are still to be written, and there is no language model to ask.",
-                mend="Go on with the run by `vesalius ask --resume`, which reads the settings of one.",
-            )
-        emit({"event": "asking", "model": self.writer.model, "prompt": inquiry.prompt})
-        written = self.writer.write(inquiry)
-        about = inquiry.model_dump(mode="json", exclude={"words"})
-        body = {"inquiry": about, "written": written.model_dump(mode="json")}
-        self.ledger.append(f"written:{inquiry.key}", "note", body)
-        emit({"event": "written", "model": written.model, "n": len(written.probes), "problem": written.problem})
-
-    def next_exploration(self, state: Mapping[str, Any]) -> Experiment | Inquiry | None:
-        """What the planner wants next: an exploration, whatever else it calls it, or something to be written."""
+    def next_exploration(self, state: Mapping[str, Any]) -> Experiment | Inquiry | Consultation | None:
+        """What the planner wants next: an exploration, whatever else it calls it, or something of a language model."""
+        if not self.stopped and (why := self._out_of(state, exploring=True)):
+            self.stop(why)
+        if self.stopped:
+            return None
         wanted = self.planner.next_experiment(self.view(state))
-        if wanted is None or isinstance(wanted, Inquiry):
+        if wanted is None or isinstance(wanted, Inquiry | Consultation):
             return wanted
         return wanted.model_copy(update={"phase": "explore", "prediction": ""})
+
+    def _out_of(self, state: Mapping[str, Any], exploring: bool) -> str:
+        """Which budget is reached, in words; empty where none is."""
+        return self.purse.reached(self.advice.turns, self._tool_seconds(state), exploring)
+
+    def out_of_rest(self, state: Mapping[str, Any], asking: bool) -> str:
+        """Which budget is reached once nothing is left to be explored; what is said counts where more is asked."""
+        seconds = self._tool_seconds(state)
+        return self.purse.gone(self.advice.turns, seconds) if asking else self._out_of(state, exploring=False)
+
+    def _tool_seconds(self, state: Mapping[str, Any]) -> Callable[[], float]:
+        # What several experiments share costs once, and what an earlier run measured costs nothing.
+        measured = {found for _, found in state["done"] if self.ledger.find(f"reused:{found}") is None}
+        return lambda: sum(self.folder.measurement(found).seconds for found in measured)
+
+    def tell_spent(self, state: Mapping[str, Any], emit: Emit) -> None:
+        """Say how much of the budget is gone, where a language model spends it or the time is limited."""
+        if self.advice.turns or self.purse.is_timed:
+            emit({"event": "spent", "text": self.purse.told(self.advice.turns, self._tool_seconds(state))})
+
+    def asks_about(self, experiment: Experiment) -> Waiting | None:
+        """What a person has to hear of before this runs; nothing where nobody wants to."""
+        return waiting_for(experiment) if self.approve == "each" else None
+
+    def asks_about_plan(self, state: Mapping[str, Any]) -> Waiting | None:
+        """What a person has to hear of before predictions are sealed; nothing where nobody wants to, or none is due."""
+        proposals = self.planner.propose(self.view(state)) if self.approve != "none" else ()
+        return waiting_for_plan(proposals) if proposals else None
+
+    def skip(self, experiment: Experiment, emit: Emit) -> str:
+        """Leave an experiment out, as a person wants it; returns the reason."""
+        why = "the person who approves left it out"
+        self._log(experiment, {"failed": why})
+        emit({"event": "notice", "text": f"{experiment.tool}: {why}."})
+        return why
+
+    def given_up(self, state: Mapping[str, Any], emit: Emit) -> dict[str, str]:
+        """Why each of what waits to be confirmed cannot be any more; nothing while there is time."""
+        if not (why := self._out_of(state, exploring=False)):
+            return {}
+        emit({"event": "notice", "text": f"Not all is tested: {why}."})
+        for key in state["waiting"]:
+            self._log(self.after_sealing(state, key), {"failed": why})
+        return dict.fromkeys(state["waiting"], why)
 
     def run(self, experiment: Experiment, emit: Emit) -> Outcome:
         """Run one experiment, or take it from the folder where it ran before; either way the ledger says so once."""
         emit({"event": "started", **experiment.model_dump(mode="json", include={"key", "tool", "why", "phase"})})
 
         def progress(done: int, total: int, what: str) -> None:
+            if experiment.phase == "explore":
+                self.purse.refuse_overtime()
             emit({"event": "progress", "key": experiment.key, "done": done, "total": total, "what": what})
 
         try:
@@ -205,7 +236,8 @@ class Desk:
         view = self.view(state)
         waiting: list[str] = []
         number = 0
-        for proposals in together(self.planner.propose(view)):
+        wanted = approved(self.planner.propose(view), decided(self.ledger, PLAN))
+        for proposals in together(wanted):
             try:
                 waiting += self.docket.seal(proposals, view)
             except ToolError as error:

@@ -1,6 +1,6 @@
 """The language model that the settings name; what is missing in them is said before anything is measured or asked."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import SecretStr, ValidationError
 
@@ -26,7 +26,8 @@ def endpoint_of(settings: Settings) -> "Endpoint":
         )
     if not settings.planner_model.strip():
         raise SettingError("VESALIUS_PLANNER_URL is set, but no model. Set VESALIUS_PLANNER_MODEL to a model there.")
-    given: dict[str, str | SecretStr] = {"base_url": settings.planner_url, "model": settings.planner_model.strip()}
+    given: dict[str, Any] = {"base_url": settings.planner_url, "model": settings.planner_model.strip()}
+    given["timeout_s"] = settings.planner_timeout
     if key := settings.planner_key.get_secret_value():
         given["api_key"] = SecretStr(key)
     try:

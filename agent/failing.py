@@ -12,6 +12,7 @@ EXIT_NOT_MET = 1  # a target missed, a number drifted, something lacking
 EXIT_ERROR = 2
 EXIT_PREMISE = 3
 EXIT_NOT_REPRODUCIBLE = 4  # as `report/verify.py` has it, which needs torch
+EXIT_WAITS = 5  # for a person's approval
 EXIT_STOPPED = 130
 
 # A paragraph each, which `\b` keeps click from filling.
@@ -20,6 +21,7 @@ Exit status:
   0    answered; an answer may be that nothing could be shown
   {EXIT_ERROR}    an error: the message says what was wrong and what to do
   {EXIT_PREMISE}    the premise does not hold: the model does not do what the question says
+  {EXIT_WAITS}    waits for a person's approval, which was asked for with --approve
   {EXIT_STOPPED}  stopped by the keyboard"""
 VERIFY_STATUSES = f"""\b
 Exit status:
@@ -34,6 +36,10 @@ class Stopped(KeyboardInterrupt):
     """Stopped by the keyboard with something left to go on with; the message says how."""
 
 
+class WaitsForApproval(Exception):
+    """A run cannot go on before a person has spoken; the message says how."""
+
+
 @contextmanager
 def reported(as_json: bool) -> Iterator[None]:
     """Turn errors that a person can mend into a message; anything else is our mistake and keeps its traceback."""
@@ -42,6 +48,9 @@ def reported(as_json: bool) -> Iterator[None]:
     except KeyboardInterrupt as stop:
         sys.stderr.write(f"\nStopped. {stop}".rstrip() + "\n")
         raise typer.Exit(EXIT_STOPPED) from None
+    except WaitsForApproval as waits:
+        sys.stderr.write(f"{waits}\n")
+        raise typer.Exit(EXIT_WAITS) from None
     except BrokenPipeError:
         # The reader of a pipe went away; there is nobody left to tell.
         sys.stderr.close()

@@ -35,7 +35,7 @@ def _next_token(m: Measurement) -> Sentence:
 def _patch(m: Measurement) -> Sentence:
     cells: list[dict[str, Any]] = m.result["cells"]
     best = max(range(len(cells)), key=lambda i: cells[i]["effect"])
-    place = f"{name(cells[best]['site'])} at {_where(cells[best]['position'])}"
+    place = f"{name(cells[best]['site'])} at {where(cells[best]['position'])}"
     if m.subject.reinit_seed is not None:
         # Its own gap is next to nothing, so an effect as a share of it would mislead.
         return say(
@@ -62,7 +62,7 @@ def _patch(m: Measurement) -> Sentence:
     )
 
 
-def _where(position: str) -> str:
+def where(position: str) -> str:
     """A position of the patch tool in plain words."""
     return {
         "entity": "the swapped word",

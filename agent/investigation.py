@@ -1,6 +1,6 @@
 """One question from intake to report, as a LangGraph graph.
 
-    intake → recall → explore ⟲ → seal → confirm ⟲ → judge → report → remember
+    intake → recall → explore ⟲ → seal → confirm ⟲ → judge → (refute ⟲) → (word ⟲) → report → remember
 
 A planner proposes at `explore` and `seal` and words the report; everything else is code. Each turn of a loop runs one
 experiment and is checkpointed before the next, so a killed run goes on where it was: finished measurements lie in the
@@ -18,11 +18,18 @@ from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.config import get_stream_writer
 from langgraph.errors import GraphRecursionError
 from langgraph.graph import END, START, StateGraph
+from langgraph.types import interrupt
 
 from ..tools import ToolError
+from .approving import Decision, Waiting, decided
 from .desk import Desk, Event
 from .planners.interface import Experiment, Inquiry
+from .planners.llm_turns import Consultation
+from .refuting import Refuter
+from .report.build import build_report
 from .runs import UnreadableFile
+from .unblinding import unblind
+from .wording import Writer
 
 RECURSION_LIMIT = 400  # turns of the loops; langgraph's own default would hide an endless planner for longer
 
@@ -55,17 +62,34 @@ def build_graph(desk: Desk) -> StateGraph[State]:
 
     def explore(state: State) -> Update:
         wanted = desk.next_exploration(state)
+        desk.tell_spent(state, _emit)
         if isinstance(wanted, Inquiry):
-            desk.inquire(wanted, _emit)
+            desk.advice.inquire(wanted, _emit)
             return {}
-        return {} if wanted is None else _run(desk, state, wanted)
+        if isinstance(wanted, Consultation):
+            desk.advice.consult(wanted, _emit)
+            return {}
+        if wanted is None:
+            return {}
+        decision = _heard(desk.asks_about(wanted), desk)
+        if decision.stop:
+            desk.stop("the person who approves ended the exploration")
+            return {}
+        if decision.skip:
+            return {"failed": [*state["failed"], [wanted.key, desk.skip(wanted, _emit)]]}
+        return _run(desk, state, wanted)
 
     def seal(state: State) -> Update:
-        return {"waiting": desk.seal(state, _emit)}
+        _heard(desk.asks_about_plan(state), desk)
+        waiting = desk.seal(state, _emit)
+        unblind(desk, state)
+        return {"waiting": waiting}
 
     def confirm(state: State) -> Update:
         if not state["waiting"]:
             return {}
+        if untested := desk.given_up(state, _emit):
+            return {"failed": [*state["failed"], *map(list, untested.items())], "waiting": []}
         experiment = desk.after_sealing(state, state["waiting"][0])
         return {**_run(desk, state, experiment), "waiting": state["waiting"][1:]}
 
@@ -88,15 +112,51 @@ def build_graph(desk: Desk) -> StateGraph[State]:
     graph.add_conditional_edges("explore", lambda s: "explore" if desk.next_exploration(s) else "seal")
     graph.add_edge("seal", "confirm")
     graph.add_conditional_edges("confirm", lambda s: "confirm" if s["waiting"] else "judge")
-    graph.add_edge("judge", "report")
+    _add_what_follows_the_judge(graph, desk)
     graph.add_edge("report", "remember")
     graph.add_edge("remember", END)
     return graph
 
 
+def _add_what_follows_the_judge(graph: StateGraph[State], desk: Desk) -> None:
+    """Trying claims, and a wording of the answer, where they are wanted; then the report."""
+    refuter, writer = Refuter(desk), Writer(desk)
+
+    def refute(state: State) -> Update:
+        wanted = refuter.next(state, _emit)
+        desk.tell_spent(state, _emit)
+        if isinstance(wanted, Experiment):
+            return _run(desk, state, wanted)
+        if wanted is None:
+            refuter.judge(state, _emit)
+        else:
+            desk.advice.consult(wanted, _emit)
+        return {}
+
+    def word(state: State) -> Update:
+        wanted = writer.next(state, build_report(desk, desk.view(state)))
+        if wanted is not None:
+            desk.advice.consult(wanted, _emit)
+        return {}
+
+    def due(_: State) -> str:
+        return "refute" if refuter.is_due else "word" if writer.is_due else "report"
+
+    for node in (refute, word):
+        graph.add_node(node.__name__, node)
+    for name in ("judge", "refute", "word"):
+        graph.add_conditional_edges(name, due)
+
+
 def investigate(desk: Desk, question: str) -> Iterator[Event]:
-    """Run an investigation, or go on with one that was stopped, yielding what happens as it happens."""
-    config: Any = {"configurable": {"thread_id": "investigation"}, "recursion_limit": RECURSION_LIMIT}
+    """Run an investigation, or go on with one that was stopped, yielding what happens as it happens.
+
+    The last event is `waiting` where a person has to approve something first: the run is to be taken up again then.
+    """
+    config: Any = {
+        "configurable": {"thread_id": "investigation"},
+        "recursion_limit": RECURSION_LIMIT + Refuter(desk).turns,
+    }
     with _checkpoints(desk.folder.state) as checkpoints:
         graph = build_graph(desk).compile(checkpointer=checkpoints)
         begun = graph.get_state(config).created_at is not None
@@ -105,11 +165,24 @@ def investigate(desk: Desk, question: str) -> Iterator[Event]:
         start: Any = None if begun else fresh
         try:
             yield from graph.stream(start, config, stream_mode="custom", durability="sync")
+            for waits in graph.get_state(config).interrupts:
+                yield {"event": "waiting", **waits.value}
         except GraphRecursionError as error:
             raise ToolError(
                 f"The planner asked for more than {RECURSION_LIMIT} experiments.",
                 mend="Ask a narrower question; what was measured is kept in the run's folder.",
             ) from error
+
+
+def _heard(waiting: Waiting | None, desk: Desk) -> Decision:
+    """What a person said; the run is interrupted as long as nothing was."""
+    if waiting is None:
+        return Decision()
+    decision = decided(desk.ledger, waiting.key)
+    if decision is None:
+        interrupt(waiting.model_dump(mode="json"))
+        raise AssertionError("what a run waits for is in the ledger before it goes on")
+    return decision
 
 
 @contextmanager

@@ -11,13 +11,20 @@ from .report.schema import Report
 
 
 def rejudged(report: Report, again: Mapping[str, Measurement]) -> dict[str, Judgement]:
-    """Every claim's judgement, by claim id, from measurements by id; the same code and seed as in the run."""
+    """The judgement of every claim and of every attempt to break one, by id, from measurements by id; the same code
+    and seed as in the run."""
     explored = [again[r.measurement.id] for r in report.measurements if r.phase == "explore"]
-    predictions = [claim.prediction for claim in report.claims]
+    claimed = [claim.prediction for claim in report.claims]
+    counters = [one.prediction for claim in report.claims for one in claim.attempts if one.prediction is not None]
+    predictions = claimed + counters
     arms = {key: m for p in predictions for key, m in _of_arms(p, report.subject.key, again).items()}
     failed = {key: why for p in predictions for key, why in _failures(p, report).items()}
-    judged = judge_all(predictions, arms, failed, explored, report.seed)
-    return {claim.id: judged[claim.prediction.id] for claim in report.claims if claim.prediction.id in judged}
+    # Claims were judged before any attempt was chosen, and attempts among all that was looked at.
+    judged = judge_all(claimed, arms, failed, explored, report.seed)
+    tried = judge_all(predictions, arms, failed, explored, report.seed) if counters else {}
+    attempts = {one.id: tried[one.id] for one in counters if one.id in tried}
+    claims = {claim.id: judged[claim.prediction.id] for claim in report.claims if claim.prediction.id in judged}
+    return claims | attempts
 
 
 def _of_arms(prediction: Prediction, subject: SubjectKey, again: Mapping[str, Measurement]) -> dict[str, Measurement]:

@@ -10,9 +10,10 @@ RUN/report.{json,html,md}
 import re
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ..tools import Frozen, Measurement, digest, write_file
+from .budget import Budget, Prices
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
@@ -34,6 +35,21 @@ def _changed(path: Path) -> UnreadableFile:
     return UnreadableFile(f"{path} is not as it was written. Restore it from a copy, or ask the question again.")
 
 
+class Planned(Frozen):
+    """Who plans a run, and what that may cost."""
+
+    by: str = ""  # language model that plans; empty where the deterministic planner does
+    room: int = 90_000  # longest conversation with it (characters)
+    budget: Budget = Budget()
+    prices: Prices = Prices()
+    approve: Literal["none", "plan", "each"] = "none"
+    advised_by: str = ""  # language model in the parts beside the planner; empty where none has any
+    refute: Literal["off", "protocol", "llm"] = "off"  # who tries to break supported claims
+    attempts: int = 2  # most of them on each claim
+    writer: Literal["off", "llm"] = "off"  # who words the answer beside code
+    blind: Literal["off", "arms", "names", "both"] = "off"  # what is hidden from a language model that plans
+
+
 class RunInfo(Frozen):
     """What a run needs to be taken up again."""
 
@@ -43,6 +59,7 @@ class RunInfo(Frozen):
     seed: int
     pairs: tuple[dict[str, Any], ...] = ()
     probes_by: str = ""  # language model that writes the probes; empty where they are made without one
+    planned: Planned = Planned()
     created: str
 
 
@@ -54,6 +71,7 @@ class RunFolder:
         self.ledger = path / "ledger.jsonl"
         self.state = path / "state.sqlite"
         self._measurements = path / "measurements"
+        self._read: dict[str, Measurement] = {}  # each is looked at after every step, and never changes
 
     @classmethod
     def create(cls, home: Path, info: RunInfo) -> "RunFolder":
@@ -104,6 +122,11 @@ class RunFolder:
         except ValueError as error:
             raise _changed(path) from error
 
+    @property
+    def reports(self) -> dict[str, str]:
+        """Where the report lies, by format."""
+        return {kind: str(self.path / f"report.{kind}") for kind in ("json", "html", "md")}
+
     def keep(self, measurement: Measurement) -> None:
         """Store a finished measurement."""
         write_whole(self._file(measurement.id), measurement.model_dump_json(indent=1))
@@ -114,6 +137,8 @@ class RunFolder:
         Raises:
             UnreadableFile: its file was changed after it was written.
         """
+        if measurement_id in self._read:
+            return self._read[measurement_id]
         path = self._file(measurement_id)
         if not path.is_file():
             return None
@@ -123,6 +148,7 @@ class RunFolder:
             raise _changed(path) from error
         if found.id != measurement_id or found.digest != digest(found.result):
             raise _changed(path)
+        self._read[measurement_id] = found
         return found
 
     def measurement(self, measurement_id: str) -> Measurement:

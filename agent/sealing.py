@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ..tools import Measurement, ToolError, canonical, get_tool, parse_site
 from ._construction import by_construction
 from ._evidence import MOST_CHANCE, SMALLEST_EFFECT, Arm, Prediction
+from ._units import unit_of_arm, units_in
 from .holdout import as_far_as_true, plain
 from .planners.interface import Proposal
 
@@ -174,22 +175,9 @@ def _shuffled(prediction: Prediction, arms: Sequence[Arm]) -> Iterator[Arm]:
 
 
 def _seen(arms: Sequence[Arm], explored: Sequence[Measurement]) -> float | None:
-    """The largest effect that exploration saw at the place of these arms, with a value of the same kind."""
-    seen = [
-        cell["effect"]
-        for m in explored
-        for arm in arms
-        if m.tool == arm.tool and m.subject.reinit_seed is None and _same(m.args, arm.args)
-        for cell in m.result["cells"]
-        if "sites" not in arm.args or cell["site"] == "+".join(arm.args["sites"])
-        if "positions" not in arm.args or cell["position"] == arm.args["positions"][0]
-    ]
-    return max(seen, default=None)
-
-
-def _same(explored: dict[str, Any], sealed: dict[str, Any]) -> bool:
-    same = ("value", "feature", "features", "mode", "dictionary")
-    return all(explored.get(name) == sealed.get(name) for name in same)
+    """The largest effect that exploration saw of the units of these arms."""
+    mine = {unit_of_arm(arm) for arm in arms}
+    return max((cell["effect"] for m in explored for unit, cell in units_in(m) if unit in mine), default=None)
 
 
 def _chance(arms: Sequence[Arm]) -> float:

@@ -22,11 +22,40 @@ class Settings(BaseSettings):
     memory: str = Field(default="", description="URL of a chromadb server; empty for the embedded store under home.")
     device: Literal["auto", "cpu", "cuda", "mps"] = Field(default="auto", description="Where to run the model.")
     seed: int = Field(default=0, ge=0, description="Seed of everything random in a run.")
+    planner: Literal["protocol", "llm"] = Field(
+        default="protocol",
+        description="Who plans: protocol, a fixed course for each form of question; llm, the language model.",
+    )
     planner_url: str = Field(
         default="", description="Base URL of an OpenAI-compatible endpoint; empty where there is none."
     )
     planner_model: str = Field(default="", description="Language model to ask there.")
     planner_key: SecretStr = Field(default=SecretStr(""), description="Key for it; an endpoint here may need none.")
+    planner_room: int = Field(
+        default=24_000, ge=6_000, description="Longest conversation with it (tokens); less than it can read."
+    )
+    planner_timeout: float = Field(default=120, gt=0, description="Longest wait for each of its answers (seconds).")
+    planner_price_in: float = Field(default=0, ge=0, description="What a million tokens sent to it cost.")
+    planner_price_out: float = Field(default=0, ge=0, description="What a million tokens that it writes cost.")
+    approve: Literal["none", "plan", "each"] = Field(
+        default="none",
+        description="What a person has to approve: nothing; predictions before they are sealed; each experiment too.",
+    )
+    budget: str = Field(default="", description="What a run may spend, as calls=60,tokens=1000000,seconds=600.")
+    refute: Literal["off", "protocol", "llm"] = Field(
+        default="off",
+        description="Who tries to break supported claims: nobody; protocol, prompts taken by code; llm, prompts worded "
+        "by the language model.",
+    )
+    refute_attempts: int = Field(default=2, ge=1, le=20, description="Most attempts on each claim (count).")
+    writer: Literal["off", "llm"] = Field(
+        default="off", description="Who words the answer beside code: nobody, or the language model."
+    )
+    blind: Literal["off", "arms", "names", "both"] = Field(
+        default="off",
+        description="What is hidden from a language model that plans: nothing; arms, which of two effects is the "
+        "place's and which a random control's; names, which layer and head is which; both.",
+    )
     probes: Literal["protocol", "llm"] = Field(
         default="protocol",
         description="Who writes probe prompts: protocol, from task data and texts; llm, the language model.",

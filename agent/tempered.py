@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from ._attempts import tier_of
 from ._evidence import Tier
 from .judge import TIERS, check_wording
 from .planners._plain import name, say
@@ -15,9 +16,7 @@ def tempered(words: Words, claims: Iterable[JudgedClaim]) -> Words:
     An answer may speak as strongly as the strongest of the claims that are supported. A claim that is not supported is
     shown beside its verdict as what it was, a hypothesis, and may say what it likes.
     """
-    tiers: dict[str, Tier] = {
-        claim.id: claim.judgement.tier for claim in claims if claim.judgement.verdict == "supported"
-    }
+    tiers: dict[str, Tier] = {claim.id: tier_of(claim) for claim in claims if claim.judgement.verdict == "supported"}
     strongest = TIERS[max((TIERS.index(tier) for tier in tiers.values()), default=0)]
     return words.model_copy(
         update={

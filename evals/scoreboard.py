@@ -1,6 +1,7 @@
 """The scoreboard: benchmarks of this system itself, found by name in `benchmarks/`, one file each."""
 
 import importlib
+import inspect
 import pkgutil
 from collections.abc import Callable
 from pathlib import Path
@@ -18,17 +19,24 @@ def benchmarks() -> dict[str, str]:
     return {name: _summary(name) for name in names}
 
 
-def run(name: str, seed: int, progress: Progress = silent) -> dict[str, dict[str, Any]]:
+def run(name: str, seed: int, progress: Progress = silent, full: bool = False) -> dict[str, dict[str, Any]]:
     """Run one benchmark: metric → value, low, high, n, target, met.
 
+    Args:
+        full: the long form, of a benchmark that has a quick one too.
+
     Raises:
-        ToolError: no such benchmark.
+        ToolError: no such benchmark, or it has one form only.
     """
     known, name = benchmarks(), name.replace("-", "_")
     if name not in known:
         raise ToolError(f"There is no benchmark `{name}`.", mend=f"Benchmarks: {', '.join(known)}.")
-    measure: Callable[[int, Progress], dict[str, Metric]] = _module(name).measure
-    return {metric: found.model_dump(mode="json") for metric, found in measure(seed, progress).items()}
+    measure: Callable[..., dict[str, Metric]] = _module(name).measure
+    two_forms = "full" in inspect.signature(measure).parameters
+    if full and not two_forms:
+        raise ToolError(f"Benchmark `{name}` has one form only.", mend="Leave --full out.")
+    found = measure(seed, progress, **({"full": full} if two_forms else {}))
+    return {metric: one.model_dump(mode="json") for metric, one in found.items()}
 
 
 def _summary(name: str) -> str:

@@ -1,7 +1,9 @@
 """Opening a chromadb store: a folder that one process owns at a time, or a server by URL.
 
 Two processes on one folder lose nothing that they write, but a reader in one goes stale or fails when the other writes
-(chromadb 1.5.9, measured), so a lock file lets one in at a time. A server by URL takes as many as come.
+(chromadb 1.5.9, measured), so a lock file lets one in at a time. A second one is whose turn is next: without it a
+process that closes and opens again at once is always there before those that wait. A server by URL takes as many as
+come.
 """
 
 import errno
@@ -25,6 +27,7 @@ else:
     Client = Any
 
 LOCK_NAME = "vesalius.lock"
+TURN_NAME = "vesalius.turn"
 POLL_SECONDS = 0.05
 CONNECT_SECONDS = 3.0
 ANSWER_SECONDS = 30.0
@@ -176,14 +179,7 @@ def _owned(folder: Path, wait_seconds: float) -> Iterator[None]:
     """Hold the folder's lock. Opening again in the same process shares it."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        deadline = time.monotonic() + wait_seconds
-        while (owner := _take(folder)) is not None:
-            if time.monotonic() >= deadline:
-                raise RememberError(
-                    f"The memory in {folder} is in use by {owner}; waited {wait_seconds:g} s.",
-                    mend=f"Wait for it to end. {SEVERAL}",
-                )
-            time.sleep(POLL_SECONDS)
+        _wait_for(folder, wait_seconds)
     except OSError as error:
         raise RememberError(
             f"The folder {folder} cannot hold a memory: {error.strerror}.", mend="Give a folder that you may write to."
@@ -194,8 +190,37 @@ def _owned(folder: Path, wait_seconds: float) -> Iterator[None]:
         _leave(folder)
 
 
-def _take(folder: Path) -> str | None:
-    """Take the lock, or say who has it."""
+def _wait_for(folder: Path, wait_seconds: float) -> None:
+    deadline = time.monotonic() + wait_seconds
+    turn = os.open(folder / TURN_NAME, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        is_next = False
+        while True:
+            is_next = is_next or _is_next(turn)
+            owner = _take(folder, is_next)
+            if owner is None:
+                return
+            if time.monotonic() >= deadline:
+                raise RememberError(
+                    f"The memory in {folder} is in use by {owner}; waited {wait_seconds:g} s.",
+                    mend=f"Wait for it to end. {SEVERAL}",
+                )
+            time.sleep(POLL_SECONDS)
+    finally:
+        os.close(turn)  # and the next in line may try
+
+
+def _is_next(turn: int) -> bool:
+    # `flock`, which belongs to the open file: threads of one process stand in line one by one.
+    try:
+        fcntl.flock(turn, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _take(folder: Path, is_next: bool) -> str | None:
+    """Take the lock, or say who has it; without being next, only share what this process has already."""
     with _HELD_GUARD:
         held = _HELD.get(folder)
         if held is not None:
@@ -204,6 +229,8 @@ def _take(folder: Path) -> str | None:
             return None
         descriptor = os.open(folder / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o600)
         try:
+            if not is_next:
+                raise BlockingIOError(errno.EAGAIN, "others wait already")
             fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             number = os.read(descriptor, 32).decode(errors="replace").strip()

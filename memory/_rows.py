@@ -8,7 +8,8 @@ from jaxtyping import Float
 from pydantic import ValidationError
 
 from ._errors import RememberError
-from ._records import RECORDS, AnyRecord, metadata_of
+from ._index import Where, metadata_of
+from ._records import RECORDS, AnyRecord
 
 # Named for the type checker only: importing chromadb takes half a second, spent when a store is opened.
 if TYPE_CHECKING:
@@ -21,8 +22,6 @@ CANDIDATES_PER_HIT = 4
 LEAST_CANDIDATES = 64
 BATCH_ROWS = 500
 BATCH_CHARS = 4_000_000  # a server refuses a request of some tens of megabytes
-
-Where = dict[str, Any]
 
 
 class Row(NamedTuple):
@@ -97,17 +96,44 @@ def cosines(
     return np.clip((rows * one).sum(axis=1) / (np.linalg.norm(rows, axis=1) * np.linalg.norm(one)), -1.0, 1.0)
 
 
-def all_records(collection: Collection) -> Iterator[AnyRecord]:
-    """Every record of a collection.
+def all_records(collection: Collection, where: Where | None = None) -> Iterator[AnyRecord]:
+    """Every record of a collection that `where` lets through, by id.
 
     Raises:
         RememberError: the store holds something that is no record.
     """
     # All ids first: pages by offset would shift under a writer.
+    ids = sorted(collection.get(where=where, include=[])["ids"])
+    for start in range(0, len(ids), BATCH_ROWS):
+        documents = _documents(collection, ids[start : start + BATCH_ROWS])
+        for row in sorted(documents):
+            yield _record(row, documents[row])
+
+
+def records_at(collection: Collection, ids: Sequence[str]) -> dict[str, AnyRecord]:
+    """Those of these records that are there, by id.
+
+    Raises:
+        RememberError: the store holds something that is no record.
+    """
+    return {row: _record(row, document) for row, document in _documents(collection, list(ids)).items()}
+
+
+def index_anew(collection: Collection) -> None:
+    """Write the fields that rows are looked up by again, from the records themselves.
+
+    Raises:
+        RememberError: the store holds something that is no record.
+    """
     ids = collection.get(include=[])["ids"]
     for start in range(0, len(ids), BATCH_ROWS):
-        for row, document in _documents(collection, ids[start : start + BATCH_ROWS]).items():
-            yield _record(row, document)
+        found = records_at(collection, ids[start : start + BATCH_ROWS])
+        collection.update(ids=list(found), metadatas=[dict(metadata_of(record)) for record in found.values()])
+
+
+def indexed(collection: Collection) -> list[dict[str, Any]]:
+    """The fields of every row that it is looked up by."""
+    return [dict(fields) for fields in collection.get(include=["metadatas"])["metadatas"] or []]
 
 
 def delete(collection: Collection, where: Where) -> int:

@@ -1,4 +1,4 @@
-"""The memory of earlier runs: remember, recall, search, forget.
+"""The memory of earlier runs: remember, recall, search, compare, forget.
 
 Vectors are made here and always handed to chromadb, which would otherwise fetch an embedder over the network. Its
 index finds candidates only, and misses some: a small collection is read whole, and every similarity that a hit
@@ -17,11 +17,14 @@ from jaxtyping import Float
 from pydantic import Field
 
 from ..tools import Frozen, SubjectKey
-from ._chroma import is_url, opened, plain_errors, refuse_forked
-from ._embedder import Embedder, default_embedder
+from ._chroma import opened, plain_errors, refuse_forked
+from ._contradictions import Comparison, compare
+from ._embedder import Embedder, default_embedder, vectors_of
 from ._errors import RememberError
-from ._records import KINDS, AnyRecord, Hit, Kind, OtherHit, OwnHit, Recall, weights_of
-from ._rows import Near, Where, all_records, batches, delete, nearest, row_of, upsert
+from ._index import INDEX, Only, Present, Where, all_of
+from ._recall import Hit, OtherHit, OwnHit, Recall, StaleHit
+from ._records import KINDS, AnyRecord, ClaimRecord, Kind
+from ._rows import Near, all_records, batches, delete, index_anew, indexed, nearest, records_at, row_of, upsert
 
 # Named for the type checker only: importing chromadb takes half a second, spent when a store is opened.
 if TYPE_CHECKING:
@@ -40,6 +43,15 @@ class Status(Frozen):
     embedder: str = Field(description="Id of the embedder whose vectors it holds.")
     notice: str | None = Field(description="What a reader of its hits should know of the embedder.")
     counts: dict[Kind, int] = Field(description="Records per collection.")
+
+
+class Remembered(Frozen):
+    """How much is held about one set of weights under one name."""
+
+    model: str = Field(description="Name of the model.")
+    weights: str = Field(description="Fingerprint; of a re-initialised twin with its seed.")
+    records: int = Field(description="Records about them (count).")
+    runs: int = Field(description="Runs that wrote them (count).")
 
 
 class Memory:
@@ -62,7 +74,9 @@ class Memory:
         self._closed = False
         with ExitStack() as opening:
             client = opening.enter_context(opened(location, wait_seconds))
-            self._collections: dict[Kind, Collection] = {kind: self._collection(client, kind) for kind in KINDS}
+            self._collections: dict[Kind, Collection] = {
+                kind: _collection(client, kind, self.embedder, location) for kind in KINDS
+            }
             self._close = opening.pop_all().close
 
     def remember(self, records: Sequence[AnyRecord]) -> tuple[str, ...]:
@@ -83,54 +97,101 @@ class Memory:
                     upsert(self._collections[kind], batch, vectors)
         return tuple(record.id for record in records)
 
-    def recall(self, query: str, subject: SubjectKey, kind: Kind | None = None, limit: int = 5) -> Recall:
-        """What is known that bears on a question, findings in these weights and in others kept apart.
+    def recall(
+        self,
+        query: str,
+        subject: SubjectKey,
+        kind: Kind | None = None,
+        limit: int = 5,
+        dictionaries: tuple[str, ...] | None = None,
+        only: Only | None = None,
+    ) -> Recall:
+        """What is known that bears on a question: what holds of these weights, what no longer does, and the rest.
 
         Args:
             query: The question, in words.
             subject: The weights it is about.
             kind: Collection to look in; by default all three.
-            limit: Hits to return on each side (count).
+            limit: Hits to return of each sort (count).
+            dictionaries: Digests of the dictionaries that these weights have now; by default features of any pass.
+            only: Exact conditions.
 
         Raises:
             RememberError: the store failed, or holds something that is no record.
         """
-        weights = weights_of(subject)
+        present = Present(subject=subject, dictionaries=dictionaries)
         vector = self._vectors([query])[0]
-        same = self._nearest(vector, kind, {"weights": weights}, limit)
-        other = self._nearest(vector, kind, {"weights": {"$ne": weights}}, limit)
+        asked = None if only is None else only.where
+        own, stale, other = (
+            self._nearest(vector, kind, all_of(where, asked), limit)
+            for where in (present.own, present.stale, present.elsewhere)
+        )
         return Recall(
-            subject=subject,
-            same_weights=tuple(OwnHit(**near._asdict()) for near in same),
+            present=present,
+            same_weights=tuple(OwnHit(**near._asdict()) for near in own),
+            stale=tuple(StaleHit(**near._asdict(), stale=present.staleness(near.record)) for near in stale),
             other_weights=tuple(OtherHit(**near._asdict()) for near in other),
         )
 
     def search(
-        self, text: str, kind: Kind | None = None, fingerprint: str | None = None, limit: int = 10
+        self,
+        text: str,
+        kind: Kind | None = None,
+        only: Only | None = None,
+        limit: int = 10,
+        present: Present | None = None,
     ) -> tuple[Hit, ...]:
         """Records nearest to a text, nearest first, whatever weights they are about.
 
         Args:
             text: What to look for.
             kind: Collection to look in; by default all three.
-            fingerprint: Only records about these weights (not about their re-initialised twins).
+            only: Exact conditions.
             limit: Hits to return (count).
+            present: A model as it is now; hits that no longer hold of it say so.
 
         Raises:
             RememberError: the store failed, or holds something that is no record.
         """
-        where = None if fingerprint is None else {"weights": fingerprint}
-        return tuple(Hit(**near._asdict()) for near in self._nearest(self._vectors([text])[0], kind, where, limit))
+        found = self._nearest(self._vectors([text])[0], kind, None if only is None else only.where, limit)
+        return tuple(
+            Hit(**near._asdict(), stale="" if present is None else present.staleness(near.record)) for near in found
+        )
 
-    def records(self, kind: Kind | None = None) -> Iterator[AnyRecord]:
-        """Every record, in no particular order.
+    def contradictions(self, only: Only | None = None) -> Comparison:
+        """Claims of different runs about the same weights that cannot both be true.
+
+        Args:
+            only: Exact conditions on the claims that are compared.
+
+        Raises:
+            RememberError: the store failed, or holds something that is no record.
+        """
+        return compare(record for record in self.records("claims", only) if isinstance(record, ClaimRecord))
+
+    def records(self, kind: Kind | None = None, only: Only | None = None) -> Iterator[AnyRecord]:
+        """Every record that meets the conditions, collection by collection, by id.
 
         Raises:
             RememberError: the store failed, or holds something that is no record.
         """
         for each in KINDS if kind is None else (kind,):
             with self._speaking():
-                yield from all_records(self._collections[each])
+                yield from all_records(self._collections[each], None if only is None else only.where)
+
+    def known(self, records: Sequence[AnyRecord]) -> dict[str, AnyRecord]:
+        """What stands here under the ids of these records, by id.
+
+        Raises:
+            RememberError: the store failed, or holds something that is no record.
+        """
+        found: dict[str, AnyRecord] = {}
+        for kind in KINDS:
+            ids = list(dict.fromkeys(record.id for record in records if record.kind == kind))
+            if ids:
+                with self._speaking():
+                    found |= records_at(self._collections[kind], ids)
+        return found
 
     def forget(self, run: str) -> int:
         """Remove what a run wrote.
@@ -149,6 +210,18 @@ class Memory:
             location=str(self.location), embedder=self.embedder.id, notice=self.embedder.notice, counts=counts
         )
 
+    def subjects(self) -> tuple[Remembered, ...]:
+        """How much is held about which weights, by name."""
+        with self._speaking():
+            rows = [row for collection in self._collections.values() for row in indexed(collection)]
+        runs: dict[tuple[str, str], list[str]] = {}
+        for row in rows:
+            runs.setdefault((row["model"], row["weights"]), []).append(row["run"])
+        return tuple(
+            Remembered(model=model, weights=weights, records=len(found), runs=len(set(found)))
+            for (model, weights), found in sorted(runs.items())
+        )
+
     def close(self) -> None:
         """Let the folder go, for the next process. Closing twice is fine."""
         self._closed = True
@@ -162,25 +235,6 @@ class Memory:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-    def _collection(self, client: ClientAPI, kind: Kind) -> Collection:
-        """The collection, made if absent; one that is there keeps the embedder it was made with."""
-        with plain_errors(self.location):
-            collection = client.get_or_create_collection(
-                PREFIX + kind,
-                metadata={"embedder": self.embedder.id},
-                configuration={"hnsw": {"space": "cosine", "ef_search": 200}},
-                embedding_function=None,
-            )
-        made_with = (collection.metadata or {}).get("embedder")
-        if made_with != self.embedder.id:
-            raise RememberError(
-                f"The memory at {self.location} holds vectors of `{made_with}`, and this machine would add those of "
-                f"`{self.embedder.id}`: they cannot be compared.",
-                mend="Install the embedder it was made with (`pip install 'vesalius[embed]'` for all-MiniLM-L6-v2), "
-                "or start a new memory and bring its records over with `vesalius.memory.carry_over`.",
-            )
-        return collection
 
     def _nearest(
         self, vector: Float[np.ndarray, " d_model"], kind: Kind | None, where: Where | None, limit: int
@@ -196,21 +250,7 @@ class Memory:
         return sorted(found, key=lambda near: (-near.similarity, near.id))[:limit]
 
     def _vectors(self, texts: list[str]) -> Float[np.ndarray, "batch d_model"]:
-        # "replace": a query from a command line may hold half a surrogate pair, which has no bytes.
-        legible = [text.encode("utf-8", "replace").decode() for text in texts]
-        vectors = np.asarray(self.embedder.embed(legible), dtype=np.float32)
-        if (
-            vectors.ndim != 2
-            or len(vectors) != len(texts)
-            or not np.isfinite(vectors).all()
-            or not vectors.any(1).all()
-        ):
-            raise RememberError(
-                f"Embedder `{self.embedder.id}` gave an array of shape {vectors.shape} for {len(texts)} texts, "
-                "or a vector that is zero or not finite.",
-                mend="Give one finite vector, not all zero, per text.",
-            )
-        return vectors
+        return vectors_of(self.embedder, texts)
 
     def _speaking(self) -> AbstractContextManager[None]:
         refuse_forked(self._process, self.location)
@@ -219,26 +259,26 @@ class Memory:
         return plain_errors(self.location)
 
 
-def carry_over(source: Path | str, target: Memory, wait_seconds: float = 10.0) -> int:
-    """Copy every record of another memory into this one, with vectors of this one's embedder.
-
-    Args:
-        source: Folder or URL to read; it is left as it is.
-        target: Memory to write.
-        wait_seconds: How long to wait for another process that has the source (seconds).
-
-    Returns:
-        How many records were read.
-
-    Raises:
-        RememberError: there is no memory at the source, or one of the two failed.
-    """
-    if not is_url(source) and not Path(source).is_dir():
-        raise RememberError(f"There is no memory in {source}.", mend="Give the folder or URL of one.")
-    read = 0
-    with opened(source, wait_seconds) as client, plain_errors(source):
-        present = {collection.name for collection in client.list_collections()}
-        for name in (PREFIX + kind for kind in KINDS if PREFIX + kind in present):
-            collection = client.get_collection(name, embedding_function=None)
-            read += len(target.remember(list(all_records(collection))))
-    return read
+def _collection(client: ClientAPI, kind: Kind, embedder: Embedder, location: Path | str) -> Collection:
+    """The collection, made if absent; one that is there keeps the embedder it was made with."""
+    with plain_errors(location):
+        collection = client.get_or_create_collection(
+            PREFIX + kind,
+            metadata={"embedder": embedder.id, "index": INDEX},
+            configuration={"hnsw": {"space": "cosine", "ef_search": 200}},
+            embedding_function=None,
+        )
+    about = collection.metadata or {}
+    made_with = about.get("embedder")
+    if made_with != embedder.id:
+        raise RememberError(
+            f"The memory at {location} holds vectors of `{made_with}`, and this machine would add those of "
+            f"`{embedder.id}`: they cannot be compared.",
+            mend="Install the embedder it was made with (`pip install 'vesalius[embed]'` for all-MiniLM-L6-v2), "
+            "or start a new memory and bring its records over with `vesalius.memory.carry_over`.",
+        )
+    if about.get("index") != INDEX:  # the mark comes last, so that a kill in between leaves this to be done again
+        with plain_errors(location):
+            index_anew(collection)
+            collection.modify(metadata={"embedder": embedder.id, "index": INDEX})
+    return collection

@@ -81,3 +81,42 @@ def says(content: Any, model: str = "tiny-2025") -> tuple[int, str]:
     message = {"role": "assistant", "content": text}
     choice = {"index": 0, "finish_reason": "stop", "message": message}
     return 200, json.dumps({"id": "x", "object": "chat.completion", "created": 0, "model": model, "choices": [choice]})
+
+
+def calls(*wanted: tuple[str, dict[str, Any] | str], content: str = "") -> tuple[int, str]:
+    """A chat completion, in one piece, that calls these functions with these arguments."""
+    parts = [
+        {
+            "id": f"call-{i}",
+            "type": "function",
+            "function": {"name": name, "arguments": given if isinstance(given, str) else json.dumps(given)},
+        }
+        for i, (name, given) in enumerate(wanted)
+    ]
+    message = {"role": "assistant", "content": content or None, "tool_calls": parts}
+    choice = {"index": 0, "finish_reason": "tool_calls", "message": message}
+    usage = {"prompt_tokens": 1000, "completion_tokens": 50, "total_tokens": 1050}
+    body = {"id": "x", "object": "chat.completion", "created": 0, "model": "tiny-2025", "choices": [choice]}
+    return 200, json.dumps(body | {"usage": usage})
+
+
+def streamed(whole: tuple[int, str], breaks_off: bool = False) -> tuple[int, str]:
+    """The same completion as a stream of small pieces; one that breaks off ends before it says that it ends."""
+    status, body = whole
+    said = json.loads(body)
+    message = said["choices"][0]["message"]
+    deltas: list[dict[str, Any]] = [{"role": "assistant", "content": message.get("content") or ""}]
+    for i, call in enumerate(message.get("tool_calls") or ()):
+        function = call["function"]
+        deltas.append({"tool_calls": [{"index": i, "id": call["id"], "function": {"name": function["name"]}}]})
+        text = function["arguments"]
+        for start in range(0, len(text), 40):
+            deltas.append({"tool_calls": [{"index": i, "function": {"arguments": text[start : start + 40]}}]})
+    pieces = [{"model": said["model"], "choices": [{"index": 0, "delta": delta}]} for delta in deltas]
+    if breaks_off:
+        pieces = pieces[: len(pieces) // 2 + 1]
+    else:
+        pieces.append({"model": said["model"], "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
+        pieces.append({"model": said["model"], "choices": [], "usage": said.get("usage")})
+    lines = [f"data: {json.dumps(piece)}\n\n" for piece in pieces]
+    return status, "".join(lines) + ("" if breaks_off else "data: [DONE]\n\n")

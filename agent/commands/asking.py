@@ -12,22 +12,28 @@ from rich.console import Console
 from rich.text import Text
 
 from ...tools import ToolError
+from .._attempts import tier_of
 from ..asking import Where, ask, desk_for, start_run
+from ..budget import budget_of, prices_of
 from ..console import TEXT, Watcher, hang
 from ..endpoint import endpoint_of
-from ..failing import Stopped
+from ..failing import SettingError, Stopped, WaitsForApproval
 from ..planners.interface import CannotRead, ContrastPair
+from ..planners.llm_consulting import Consultant
+from ..planners.llm_conversing import CHARACTERS_PER_TOKEN
 from ..planners.llm_endpoint import EndpointError
 from ..planners.llm_writing import ProbeWriter
 from ..planners.reading import FORMS, read_question
 from ..report._text import visible
-from ..runs import RunFolder, UnreadableFile
+from ..runs import Planned, RunFolder, UnreadableFile
 from ..settings import Settings, read_settings
+from .approving import approve_with, asked_here, keep_waiting, print_waiting
 from .output import print_json
 from .vocabulary import with_known_words
 
 if TYPE_CHECKING:
     from ...tools import Subject
+    from ..desk import Desk
     from ..report.schema import Report
 
 
@@ -45,8 +51,9 @@ def ask_command(
     try:
         console = Console(stderr=as_json, soft_wrap=not (sys.stderr if as_json else sys.stdout).isatty())
         _print_head(console, subject, folder)
-        with desk_for(where, subject, folder, _writer(settings, folder)) as desk, Watcher(console) as watcher:
-            ask(desk, watcher.see)
+        advisers = writer_of(settings, folder), consultant_of(settings, folder)
+        with desk_for(where, subject, folder, *advisers) as desk:
+            run_to_its_end(console, desk, _command("ask --resume", settings, folder))
     except EndpointError as error:
         way = _command("ask --resume", settings, folder)
         raise ToolError(error.message, mend=f"{error.mend} Nothing measured is lost; to go on: {way}") from None
@@ -54,7 +61,7 @@ def ask_command(
         way = _command("ask --resume", settings, folder)
         raise Stopped(f"Nothing measured is lost; to go on with this run: {way}") from None
     report = read_report(folder.path / "report.json")
-    paths = {kind: str(folder.path / f"report.{kind}") for kind in ("json", "html", "md")}
+    paths = folder.reports
     if as_json:
         print_json(summary(report, paths))
     else:
@@ -62,10 +69,67 @@ def ask_command(
     return report
 
 
-def _writer(settings: Settings, folder: RunFolder) -> ProbeWriter | None:
+def run_to_its_end(console: Console, desk: "Desk", resume: str) -> None:
+    """Run the investigation; what a person has to approve is asked in the terminal.
+
+    Raises:
+        WaitsForApproval: there is no terminal to ask in; says how to approve.
+    """
+    while True:
+        with Watcher(console) as watcher:
+            waiting = ask(desk, watcher.see)
+        if waiting is None:
+            return
+        if sys.stdin.isatty():
+            with desk.purse.paused():
+                asked_here(console, desk, waiting)
+            continue
+        keep_waiting(desk.folder, waiting)
+        print_waiting(console, waiting)
+        raise WaitsForApproval(
+            f"Run {desk.folder.name} waits for a person's word. Say it with `{approve_with(desk.folder)}` "
+            f"(`show` first, if you like), then go on: {resume}"
+        )
+
+
+def writer_of(settings: Settings, folder: RunFolder) -> ProbeWriter | None:
     """Who writes the run's probes; none where they are made without a language model."""
     info = folder.info
     return ProbeWriter(lambda: endpoint_of(settings), info.probes_by, info.seed) if info.probes_by else None
+
+
+def consultant_of(settings: Settings, folder: RunFolder) -> Consultant | None:
+    """Who plans the run, tries its claims or words its answer; none where code does all of it."""
+    planned = folder.info.planned
+    model = planned.by or planned.advised_by
+    return Consultant(lambda: endpoint_of(settings), model) if model else None
+
+
+def planned_of(settings: Settings) -> Planned:
+    """Who is to plan a new run, and within what.
+
+    Raises:
+        SettingError: a language model is to plan, try claims or word the answer, and none is set; or one that does not
+            plan is to be blinded.
+        ToolError: a budget that cannot be read.
+    """
+    prices = prices_of(settings)
+    if settings.blind != "off" and settings.planner != "llm":
+        raise SettingError(
+            f"`blind` is {settings.blind}, but no language model plans, so nobody can be blinded. Set `planner` to llm."
+        )
+    return Planned(
+        by=endpoint_of(settings).model if settings.planner == "llm" else "",
+        advised_by=endpoint_of(settings).model if "llm" in (settings.refute, settings.writer) else "",
+        refute=settings.refute,
+        attempts=settings.refute_attempts,
+        writer=settings.writer,
+        blind=settings.blind,
+        room=settings.planner_room * CHARACTERS_PER_TOKEN,
+        budget=budget_of(settings.budget, prices),
+        prices=prices,
+        approve=settings.approve,
+    )
 
 
 def _resumed(settings: Settings, resume: str, question: str, download: bool) -> "tuple[Subject, RunFolder]":
@@ -90,11 +154,13 @@ def _begun(
     given = read_pairs(pairs) if pairs else ()
     task = read_question(question, given)
     probes_by = endpoint_of(settings).model if settings.probes == "llm" else ""
+    planned = planned_of(settings)
     from ...tools import load_subject
 
     subject = load_subject(settings.model, settings.device, download=download)
     try:
-        return subject, start_run(where, subject, question, settings.seed, settings.device, given, probes_by)
+        run = start_run(where, subject, question, settings.seed, settings.device, given, probes_by, planned)
+        return subject, run
     except ToolError as error:
         raise with_known_words(error, task.prompt, subject.tasks) from error
 
@@ -129,7 +195,8 @@ def summary(report: "Report", paths: dict[str, str]) -> dict[str, Any]:
                 "id": claim.id,
                 "text": render_plain(claim.sentence, lookup),
                 "verdict": claim.judgement.verdict,
-                "tier": claim.judgement.tier,
+                "tier": tier_of(claim),
+                "attempts": {attempt.id: attempt.outcome for attempt in claim.attempts},
                 "measurements": list(claim.measurements),
             }
             for claim in report.claims

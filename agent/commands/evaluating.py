@@ -9,7 +9,7 @@ from .progress import shown
 GROUP = "vesalius.scoreboard"
 
 
-def eval_command(name: str, seed: int, as_json: bool) -> bool:
+def eval_command(name: str, seed: int, full: bool, as_json: bool) -> bool:
     """Run one benchmark; whether every target was met."""
     found = entry_points(group=GROUP)
     if not found:
@@ -23,7 +23,7 @@ def eval_command(name: str, seed: int, as_json: bool) -> bool:
             print_table(("benchmark", "measures"), list(listed.items()))
         return True
     with shown("measuring") as progress:
-        metrics = scoreboard.run(name, seed, progress)
+        metrics = scoreboard.run(name, seed, progress, full)
     if as_json:
         print_json(metrics)
     else:

@@ -76,6 +76,20 @@ def proposals(pool: Pool, view: View) -> tuple[Proposal, ...]:
     return tuple(draft.numbered(i) for i, draft in enumerate(drafts, start=1))
 
 
+def prediction_about(pool: Pool, claim: str, site: str, position: str) -> "Draft":
+    """A prediction of a known form about a place of the caller's choice.
+
+    Args:
+        claim: `carries`, `part_of_path`, `holds_variable` or `lacks_variable`; the last two where task data name a
+            variable.
+    """
+    if claim == "holds_variable":
+        return _presence(pool, site)
+    if claim == "lacks_variable":
+        return _absence(pool, site, "does not hold", _class_means(pool))
+    return _patched(pool, site, position, CARRIED if claim == "carries" else PART)
+
+
 class Draft:
     """A prediction before it has a number."""
 
@@ -133,27 +147,30 @@ def _variable(pool: Pool, view: View) -> Iterator[Draft]:
         return
     arms = _class_means(pool)
     for i in dict.fromkeys((holding[0], holding[-1])):
-        site = cells[i][0]
-        yield Draft(
-            pool,
-            "variable",
-            site,
-            "entity",
-            f"At {pool.place}, `{site}` holds the {pool.mediator}: exchanging what the "
-            f"{pool.entity} tokens of a {pool.mediator} have in common moves the answer to the other "
-            f"{pool.mediator}'s {pool.answer}.",
-            "the exchange moves no more than the region of no interest, or shuffled labels do as well",
-            arms,
-            (
-                f"the {pool.answer} is read straight off the {pool.entity}, with no {pool.mediator} in between",
-                f"the site carries the {pool.entity} itself, not its {pool.mediator}",
-            ),
-        )
+        yield _presence(pool, cells[i][0])
     one_hop_works = any(moves(cell) for _, cell in Cells(view.results.get("variable one-hop")).at("entity", sites))
     for i in (holding[0] - 1, holding[-1] + 1):
         if 0 <= i < len(cells) and abs(cells[i][1]["effect"]) <= GONE:
             when = "does not yet hold" if i < holding[0] else "no longer passes on"
             yield _absence(pool, cells[i][0], when, arms if one_hop_works else arms[:1])
+
+
+def _presence(pool: Pool, site: str) -> Draft:
+    return Draft(
+        pool,
+        "variable",
+        site,
+        "entity",
+        f"At {pool.place}, `{site}` holds the {pool.mediator}: exchanging what the "
+        f"{pool.entity} tokens of a {pool.mediator} have in common moves the answer to the other "
+        f"{pool.mediator}'s {pool.answer}.",
+        "the exchange moves no more than the region of no interest, or shuffled labels do as well",
+        _class_means(pool),
+        (
+            f"the {pool.answer} is read straight off the {pool.entity}, with no {pool.mediator} in between",
+            f"the site carries the {pool.entity} itself, not its {pool.mediator}",
+        ),
+    )
 
 
 def _class_means(pool: Pool) -> list[ArmParts]:

@@ -11,8 +11,10 @@ from typing import Any, Literal, Protocol, runtime_checkable
 from pydantic import Field, model_validator
 
 from ...tools import Frozen, Measurement, SubjectKey, TaskFamily, ToolError
+from .._attempts import Attempt
 from .._evidence import Hypothesis, Judgement, Prediction
 from ..report.schema import Sentence
+from .llm_turns import Consultation, Planning, Turn
 from .llm_written import WrittenProbes
 
 Phase = Literal["explore", "confirm", "control", "black_box"]
@@ -114,6 +116,8 @@ class View(Frozen):
     written: Mapping[str, WrittenProbes] = Field(
         default_factory=dict, description="What a language model wrote, by the key of the inquiry."
     )
+    turns: tuple[Turn, ...] = Field(default=(), description="What a language model said, in order.")
+    stopped: str = Field(default="", description="Why no more may be asked or explored; empty while it may.")
 
 
 class Proposal(Frozen):
@@ -129,6 +133,7 @@ class JudgedClaim(Frozen):
     id: str
     proposal: Proposal
     judgement: Judgement
+    attempts: tuple[Attempt, ...] = ()
 
 
 class Words(Frozen):
@@ -144,6 +149,7 @@ class Words(Frozen):
     not_found: tuple[Sentence, ...] = Field(
         default=(), description="What was looked for and not found, or not looked for."
     )
+    planning: Planning | None = Field(default=None, description="How a language model planned; none where none did.")
 
 
 @runtime_checkable
@@ -156,8 +162,9 @@ class Planner(Protocol):
         """Understand a question; raises `CannotRead` rather than guess."""
         ...
 
-    def next_experiment(self, view: View) -> Experiment | Inquiry | None:
-        """The next exploratory experiment, or what a language model is to write first; none when it is time to seal."""
+    def next_experiment(self, view: View) -> Experiment | Inquiry | Consultation | None:
+        """The next exploratory experiment, or what a language model is to be asked first; none when it is time to
+        seal."""
         ...
 
     def propose(self, view: View) -> tuple[Proposal, ...]:

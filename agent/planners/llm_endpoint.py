@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 LONGEST_REPLY = 200_000  # bytes
 LONGEST_NAME = 200  # characters of a model's name
+NOT_TAKEN = (400, 404, 415, 422, 501)  # statuses that say: not such a request
 
 
 class EndpointError(ToolError):
@@ -152,34 +153,48 @@ class Chat:
             EndpointError: no answer.
             BadReply: no chat completion, or one too long.
         """
+        messages = [{"role": "system", "content": rules}, {"role": "user", "content": about}]
+        return self._reply(self.post({"messages": messages, "temperature": temperature, "seed": seed}))
+
+    def post(self, request: dict[str, Any], refused: BadReply | None = None, longest: int = LONGEST_REPLY) -> bytes:
+        """The body of what it answers, whatever it is.
+
+        Args:
+            request: All of a chat completion but the model.
+            refused: What to raise where the endpoint does not take such a request; by default, that it gives no answer.
+            longest: How much is read (bytes).
+
+        Raises:
+            EndpointError: no answer.
+            BadReply: one too long.
+        """
         import httpx
         import openai
 
-        messages: Any = [{"role": "system", "content": rules}, {"role": "user", "content": about}]
         try:
-            body = self._body(self._client, messages, temperature, seed)
+            return self._body(self._client, request, longest)
         except openai.APIStatusError as error:
+            if refused is not None and error.status_code in NOT_TAKEN:
+                raise refused from None
             raise self._no_answer(f"answered with status {error.status_code}") from None
         except (openai.APITimeoutError, httpx.TimeoutException):
             raise self._no_answer(f"gave no answer within {self.endpoint.timeout_s:g} s") from None
         except (openai.OpenAIError, httpx.HTTPError) as error:
             raise self._no_answer(f"gave no usable answer ({type(error).__name__})") from None
-        return self._reply(body)
 
-    def _body(self, client: "openai.OpenAI", messages: Any, temperature: float, seed: int) -> bytes:
+    def _body(self, client: "openai.OpenAI", request: dict[str, Any], longest: int) -> bytes:
         """As it comes, because the library makes an object of any body, whatever and how much is in it."""
-        started, body = time.monotonic(), b""
-        asked = client.chat.completions.with_streaming_response.create(
-            model=self.endpoint.model, messages=messages, temperature=temperature, seed=seed
-        )
-        with asked as answer:
+        started, body = time.monotonic(), bytearray()
+        # `create` has a type for each shape of request; what is asked here comes from elsewhere.
+        create: Any = client.chat.completions.with_streaming_response.create
+        with create(model=self.endpoint.model, **request) as answer:
             for part in answer.iter_bytes():
                 body += part
-                if len(body) > LONGEST_REPLY:
-                    raise bad_reply(f"it is longer, and at most {LONGEST_REPLY} are read (bytes)")
+                if len(body) > longest:
+                    raise bad_reply(f"it is longer, and at most {longest} are read (bytes)")
                 if time.monotonic() - started > self.endpoint.timeout_s * (1 + self.endpoint.retries):
                     raise self._no_answer("sends its answer too slowly")
-        return body
+        return bytes(body)
 
     def _reply(self, body: bytes) -> Reply:
         try:
@@ -192,6 +207,22 @@ class Chat:
         return EndpointError(
             f"The language model at {self.endpoint.shown} {what}.",
             mend="Check the server, the model's name and the key.",
+        )
+
+
+def refuse_other_model(endpoint: Endpoint, model: str, what: str) -> None:
+    """A run goes on with the language model that it began with.
+
+    Args:
+        what: what that one does, such as `This run is planned`.
+
+    Raises:
+        ToolError: the endpoint is of another model.
+    """
+    if endpoint.model != model:
+        raise ToolError(
+            f"{what} by `{model}`, and the settings name `{endpoint.model}`.",
+            mend=f"Set VESALIUS_PLANNER_MODEL={model}, or ask the question anew.",
         )
 
 

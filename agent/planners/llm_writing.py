@@ -2,9 +2,8 @@
 
 from collections.abc import Callable
 
-from ...tools import ToolError
 from .interface import Inquiry
-from .llm_endpoint import BadReply, Endpoint
+from .llm_endpoint import BadReply, Endpoint, refuse_other_model
 from .llm_probes import write_probes
 from .llm_written import WrittenProbes
 
@@ -34,11 +33,7 @@ class ProbeWriter:
             SettingError: they name none.
         """
         endpoint = self._endpoint()
-        if endpoint.model != self.model:
-            raise ToolError(
-                f"The probes of this run are written by `{self.model}`, and the settings name `{endpoint.model}`.",
-                mend=f"Set VESALIUS_PLANNER_MODEL={self.model}, or ask the question anew.",
-            )
+        refuse_other_model(endpoint, self.model, "The probes of this run are written")
         problem = ""
         for seed in range(self._seed, self._seed + TRIES):
             try:

@@ -41,13 +41,11 @@ class ProtocolPlanner:
 
     def next_experiment(self, view: View) -> Experiment | Inquiry | None:
         """The first of the course that has neither run nor failed, or that nobody has been asked yet."""
-        for wanted in self._course(view):
-            if isinstance(wanted, Inquiry):
-                if wanted.key not in view.written:
-                    return wanted
-            elif wanted.key not in view.results and wanted.key not in view.failed:
-                return wanted
-        return None
+        return _first_open(self._course(view), view)
+
+    def setting_up(self, view: View) -> Experiment | Inquiry | None:
+        """What is still due before prompt pairs can be had: the premise, and pairs that the model answers."""
+        return _first_open(self._set_up(view), view)
 
     def propose(self, view: View) -> tuple[Proposal, ...]:
         """Predictions about held-out prompts."""
@@ -76,11 +74,7 @@ class ProtocolPlanner:
         if view.task.kind == "feature":
             yield from _feature_question.explorations(view)
             return
-        yield self._premise(view.task)
-        if premise_holds(view) is not True:
-            return
-        yield from self._naming.inquiries(view)
-        yield from self._pair_making(view)
+        yield from self._set_up(view)
         pool = self.pool(view)
         if pool is None:
             return
@@ -89,6 +83,12 @@ class ProtocolPlanner:
             yield found
         if view.task.kind == "why":
             yield from _features.explorations(view, pool, self._naming)
+
+    def _set_up(self, view: View) -> Iterator[Experiment | Inquiry]:
+        yield self._premise(view.task)
+        if premise_holds(view) is True:
+            yield from self._naming.inquiries(view)
+            yield from self._pair_making(view)
 
     def _premise(self, task: Task) -> Experiment:
         if task.kind == "why":
@@ -178,6 +178,17 @@ class ProtocolPlanner:
             }
             why = "does the model answer the task's held-out rows, so that they can confirm?"
             yield Experiment(key="held-out", tool="next_token", args=args, why=why)
+
+
+def _first_open(course: Iterator[Experiment | Inquiry], view: View) -> Experiment | Inquiry | None:
+    """The first that has neither run nor failed, or that nobody has been asked yet."""
+    for wanted in course:
+        if isinstance(wanted, Inquiry):
+            if wanted.key not in view.written:
+                return wanted
+        elif wanted.key not in view.results and wanted.key not in view.failed:
+            return wanted
+    return None
 
 
 def premise_holds(view: View) -> bool | None:

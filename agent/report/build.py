@@ -3,16 +3,21 @@
 import platform
 import time
 from collections import Counter
+from collections.abc import Iterator
 from datetime import datetime
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from ...tools import Measurement
-from .._samples import arm_key, arms_of, units_looked_at
+from .._attempts import REFUTED, Refuting, is_broken
+from .._samples import arm_key, arms_of
+from ..approving import PLAN, decided, dropped
 from ..headlines import headline
 from ..planners._plain import name, say
 from ..planners.interface import JudgedClaim, View, Words
 from ..tempered import tempered
+from ..wording import worded_in
+from ._attempt_words import broken_sentence
 from .schema import (
     Analysis,
     Claim,
@@ -33,6 +38,13 @@ ENVIRONMENT = ("vesalius", "torch", "transformers", "tokenizers", "numpy", "scip
 
 def build_report(desk: "Desk", view: View) -> Report:
     """The report of one investigation."""
+    report = _by_code(desk, view)
+    worded = worded_in(desk, report)
+    return report if worded is None else Report.model_validate({**dict(report), "worded": worded})
+
+
+def _by_code(desk: "Desk", view: View) -> Report:
+    """All of it but what a language model worded."""
     claims = desk.docket.claims
     words = tempered(desk.planner.word(view, claims), claims)
     logged, measured = _logged(desk), desk.docket.arms_measured
@@ -51,17 +63,19 @@ def build_report(desk: "Desk", view: View) -> Report:
         ),
         environment=_environment(),
         premise=Premise(holds=words.premise_holds, sentence=words.premise),
-        answer=words.answer,
+        answer=(*words.answer, *map(broken_sentence, filter(is_broken, claims))),
         claims=tuple(_claim(desk, measured, claim, words) for claim in claims),
         measurements=_records(logged, view),
         tried=tuple(_analysis(step, entry, view) for step, entry in enumerate(logged, start=1)),
-        coverage=_coverage(desk, view, logged),
+        coverage=_coverage(desk, view),
         black_box=words.black_box,
         reused=tuple(
             ReusedFinding(text=hit.text, run=hit.run, record=hit.record, similarity=hit.similarity)
             for hit in view.recalled
         ),
-        not_found=(*words.not_found, *map(_refusal, desk.docket.refused)),
+        not_found=(*words.not_found, *map(_refusal, desk.docket.refused), *_cut_short(desk), *_dropped(desk, view)),
+        refuting=_refuting(desk),
+        planning=words.planning,
         ledger_digest=desk.ledger.digest,
         graph=view.results["graph"].id if "graph" in view.results else None,
     )
@@ -95,7 +109,26 @@ def _claim(desk: "Desk", measured: dict[str, Measurement], claim: JudgedClaim, w
         judgement=claim.judgement,
         measurements=tuple(m.id for m in ran if m is not None),
         sealed=sealed.hash,
+        attempts=claim.attempts,
     )
+
+
+def _cut_short(desk: "Desk") -> tuple[Sentence, ...]:
+    """That a budget ended the exploration, where one did."""
+    return (say("Exploration was cut short:", name(desk.stopped) + "."),) if desk.stopped else ()
+
+
+def _dropped(desk: "Desk", view: View) -> Iterator[Sentence]:
+    """What a person did not want sealed."""
+    decision = decided(desk.ledger, PLAN)
+    for one in dropped(desk.planner.propose(view), decision) if decision else ():
+        yield say("Not sealed, as the person who approves wanted:", name(one.hypothesis.statement) + ".")
+
+
+def _refuting(desk: "Desk") -> Refuting | None:
+    """How claims were tried, where they were to be."""
+    noted = desk.ledger.find(REFUTED)
+    return Refuting.model_validate(noted.body[REFUTED]) if noted else None
 
 
 def _refusal(refused: tuple[str, str]) -> Sentence:
@@ -114,7 +147,7 @@ def _analysis(step: int, entry: dict[str, Any], view: View) -> Analysis:
     )
 
 
-def _coverage(desk: "Desk", view: View, logged: list[dict[str, Any]]) -> Coverage:
+def _coverage(desk: "Desk", view: View) -> Coverage:
     """What was patched, by kind of site, and what was not looked at."""
     cells = {
         (cell["site"], cell["position"])
@@ -130,12 +163,10 @@ def _coverage(desk: "Desk", view: View, logged: list[dict[str, Any]]) -> Coverag
     blind = [f"{unpatched} were not patched", "positions other than those named were not patched"]
     if view.card.dictionary is None:
         blind.append("dictionary features were not examined: there is no dictionary")
-    ran = [entry for entry in logged if entry["phase"] == "explore" and "measurement" in entry]
-    explored = {m.id: m for m in (view.results[entry["key"]] for entry in ran)}.values()
     return Coverage(
         examined=dict(sorted(examined.items())),
         not_examined=tuple(blind),
-        units_looked_at=len(units_looked_at(explored)) + len(desk.docket.sealed),
+        units_looked_at=desk.docket.units_looked_at,
     )
 
 

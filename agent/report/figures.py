@@ -1,5 +1,6 @@
 """Figures in prose: each reference becomes the number it names, with its source beside it."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -32,7 +33,10 @@ class Lookup:
     def of(cls, report: Report) -> "Lookup":
         """Everything that a report holds."""
         confirming = {r.measurement.id for r in report.measurements if r.phase == "confirm"}
-        cites = {c.id: tuple(m for m in c.measurements if m in confirming) or c.measurements for c in report.claims}
+        behind = {claim.id: claim.measurements for claim in report.claims}
+        for claim in report.claims:
+            behind |= {f"{claim.id}:attempts.{i}": one.measurements for i, one in enumerate(claim.attempts)}
+        cites = {name: tuple(m for m in ids if m in confirming) or ids for name, ids in behind.items()}
         return cls(report.data, cites)
 
     def number(self, reference: Reference) -> int | float:
@@ -47,6 +51,8 @@ class Lookup:
 
     def cites(self, reference: Reference) -> tuple[str, ...]:
         """Ids of the measurements behind it."""
+        if attempt := re.match(r"attempts\.\d+", reference.path):  # it has measurements of its own
+            return self._cites.get(f"{reference.id}:{attempt[0]}", (reference.id,))
         return self._cites.get(reference.id, (reference.id,))
 
 

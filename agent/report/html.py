@@ -14,11 +14,14 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from .._attempts import tier_of
+from ._attempt_words import attempt_sentence, how_tried, tally
 from ._circuit_view import circuit_view
 from ._circuit_words import TOOL as CIRCUIT_SEARCH
 from ._supernode_view import supernode_view
 from ._tables import marked_text
 from ._text import cut, visible
+from ._worded import NOTE
 from .figures import Lookup, render_html
 from .legend import OUTCOMES, PHASES, TIERS, VERDICTS, words_of_report
 from .plots import claim_plot
@@ -51,6 +54,8 @@ def render_report_html(report: Report) -> str:
             say=lambda sentence: render_html(sentence, lookup),
             records=records,
             owned=_owned(report),
+            **_attempts(lookup),
+            worded_note=NOTE,
             claim_plot=lambda claim: claim_plot(claim, records),
             view=lambda record: _shown(record, report.graph),
             graph_view=view,
@@ -68,6 +73,15 @@ def render_report_html(report: Report) -> str:
             policy=_policy(style, scripts),
         )
     )
+
+
+def _attempts(lookup: Lookup) -> dict[str, Any]:
+    """What the page says of attempts to break claims."""
+
+    def attempt(claim: Claim, place: int) -> Markup:
+        return render_html(attempt_sentence(claim.id, place, claim.attempts[place]), lookup)
+
+    return {"tier_of": tier_of, "tally": tally, "how_tried": how_tried, "attempt": attempt}
 
 
 def _environment() -> Environment:
@@ -124,7 +138,8 @@ def _owned(report: Report) -> dict[str, list[MeasurementRecord]]:
 
 
 def _taken(claim: Claim, records: dict[str, MeasurementRecord]) -> list[MeasurementRecord]:
-    return [records.pop(m) for m in claim.measurements if m in records]
+    tried = [m for attempt in claim.attempts for m in attempt.measurements]
+    return [records.pop(m) for m in (*claim.measurements, *tried) if m in records]
 
 
 def _arguments(value: Any) -> str:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from .._attempts import tier_of
 from .schema import Report
 
 VERDICTS = {
@@ -125,8 +126,14 @@ _PROMPTS = (
         r"\bre-initialised\b|\btwin\b",
     ),
 )
+_ATTEMPT = Word(
+    "attempt to break",
+    "A sealed prediction that nothing happens at a claim's place on other prompts: a claim of an effect is broken "
+    "where that was supported, and survived where it was refuted.",
+    r"\battempts? to break\b",
+)
 _SOURCE = Word("[m-…]", "The measurement that a figure was read from; vesalius verify makes it again.", r"\[m-")
-_OTHER = (*_PLACES, *_NUMBERS, *_PROMPTS, _SOURCE)
+_OTHER = (*_PLACES, *_NUMBERS, *_PROMPTS, _ATTEMPT, _SOURCE)
 
 
 def words_of(text: str) -> list[Word]:
@@ -152,6 +159,8 @@ def words_of_report(report: Report) -> list[Word]:
 def _texts(report: Report) -> Iterable[str]:
     yield from (sentence.text for sentence in report.sentences)
     for claim in report.claims:
-        yield f"effect, interval, {claim.judgement.verdict}, {claim.judgement.tier}"
+        yield f"effect, interval, {claim.judgement.verdict}, {tier_of(claim)}"
         yield from (claim.judgement.reason, *(gate.reason for gate in claim.judgement.gates))
+    if report.refuting:
+        yield "attempts to break"
     yield from (record.why for record in report.measurements)

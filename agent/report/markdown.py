@@ -1,9 +1,12 @@
 """The report in short, for a pull request: answer, claims with failed gates, supernodes, what was not found."""
 
+from .._attempts import tier_of
+from ._attempt_words import attempt_sentence, how_tried, tally
 from ._circuit_view import circuit_summary
 from ._markdown_supernodes import in_cell, supernode_table
 from ._sentence import Sentence
 from ._text import markdown_block, markdown_code, markdown_text
+from ._worded import NOTE
 from .effects import effect_cell
 from .figures import Lookup, render_markdown
 from .legend import OUTCOMES, VERDICTS, words_of
@@ -18,6 +21,7 @@ def render_report_markdown(report: Report) -> str:
         "# Circuit report",
         markdown_block(report.question),
         *(render_markdown(sentence, lookup) for sentence in report.answer),
+        *_worded(report, lookup),
         f"**Premise:** {render_markdown(report.premise.sentence, lookup)}",
         *_claims(report, lookup),
         *supernode_table(report, lookup),
@@ -25,6 +29,7 @@ def render_report_markdown(report: Report) -> str:
         *_listed("Not found", report.not_found, lookup),
         *_listed("Prompting alone", report.black_box, lookup),
         _coverage(report),
+        *_planning(report),
         f"Model {markdown_code(key.model)}, fingerprint {markdown_code(key.fingerprint[:16])}; planner "
         f"{markdown_code(report.planner)}; {len(report.measurements)} measurements; ledger "
         f"{markdown_code(report.ledger_digest[:16])}.",
@@ -42,6 +47,22 @@ def _words(parts: list[str]) -> list[str]:
     ]
 
 
+def _worded(report: Report, lookup: Lookup) -> list[str]:
+    """The answer in a language model's words, with what was left out of it."""
+    worded = report.worded
+    if worded is None:
+        return []
+    said = [render_markdown(sentence, lookup) for sentence in worded.sentences]
+    left_out = [f"- {markdown_text(one.text)} ({markdown_text(one.why)})" for one in worded.left_out]
+    return [
+        f"## In the words of {markdown_code(worded.by)}",
+        f"*{NOTE}*",
+        *([markdown_text(worded.problem)] if worded.problem else []),
+        *([" ".join(said)] if said else []),
+        *(["Left out:\n\n" + "\n".join(left_out)] if left_out else []),
+    ]
+
+
 def _claims(report: Report, lookup: Lookup) -> list[str]:
     if not report.claims:
         return ["No prediction was sealed, so nothing is claimed."]
@@ -49,7 +70,20 @@ def _claims(report: Report, lookup: Lookup) -> list[str]:
     details = [line for claim in report.claims for line in _unpassed(claim)]
     head = "| claim | verdict | tier | effect (interval) | what it says | measurements |"
     table = "\n".join([head, "| --- | --- | --- | --- | --- | --- |", *rows])
-    return ["## Claims", table, *(["\n".join(details)] if details else [])]
+    return ["## Claims", table, *(["\n".join(details)] if details else []), *_attempts(report, lookup)]
+
+
+def _attempts(report: Report, lookup: Lookup) -> list[str]:
+    """What was tried to break claims."""
+    if report.refuting is None:
+        return []
+    lines = []
+    for claim in report.claims:
+        lines += [f"- {claim.id}: {tally(claim.attempts)}"] if claim.attempts else []
+        told = (attempt_sentence(claim.id, place, one) for place, one in enumerate(claim.attempts))
+        lines += [f"  - {render_markdown(sentence, lookup)}" for sentence in told]
+    tried = ["\n".join(lines)] if lines else []
+    return ["## Attempts to break claims", markdown_text(how_tried(report.refuting)), *tried]
 
 
 def _row(claim: Claim, lookup: Lookup) -> str:
@@ -58,7 +92,7 @@ def _row(claim: Claim, lookup: Lookup) -> str:
     cells = (
         claim.id,
         f"{VERDICTS[judged.verdict][0]} {judged.verdict}",
-        judged.tier,
+        tier_of(claim),
         effect_cell(claim, lookup),
         sentence,
         ", ".join(claim.measurements),
@@ -78,6 +112,22 @@ def _listed(title: str, sentences: tuple[Sentence, ...], lookup: Lookup) -> list
     if not sentences:
         return []
     return [f"## {title}", "\n".join(f"- {render_markdown(sentence, lookup)}" for sentence in sentences)]
+
+
+def _planning(report: Report) -> list[str]:
+    planned = report.planning
+    if planned is None:
+        return []
+    about = "about " if planned.estimated else ""
+    return [
+        f"**Planning:** {markdown_code(planned.model)} was asked {planned.turns} times, {planned.useless} of them in "
+        f"vain, with {about}{planned.tokens} tokens; {markdown_text(planned.ended)}. It chose experiments and places; "
+        "prompts, controls, bars, verdicts and words are by code."
+        + (
+            f" Hidden from it until its predictions were sealed: {markdown_text(planned.blinded)}."
+            * bool(planned.blinded)
+        )
+    ]
 
 
 def _coverage(report: Report) -> str:

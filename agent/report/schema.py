@@ -12,8 +12,11 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from ...tools import Frozen, Measurement, SubjectKey
+from .._attempts import Attempt, Refuting
 from .._evidence import Hypothesis, Judgement, Prediction, refuse_repeats
+from ..planners.llm_turns import Planning
 from ._sentence import Sentence, UnboundFigure, number_at
+from ._worded import Worded
 
 __all__ = [
     "Analysis",
@@ -68,6 +71,7 @@ class Claim(Frozen):
     judgement: Judgement = Field(description="The verdict and what it rests on.")
     measurements: tuple[MeasurementId, ...] = Field(description="Confirmation and controls, in the order they ran.")
     sealed: str = Field(description="Hash of the ledger's entry that sealed the prediction.")
+    attempts: tuple[Attempt, ...] = Field(default=(), description="What was tried to break it, where it is supported.")
 
 
 class MeasurementRecord(Frozen):
@@ -126,6 +130,11 @@ class Report(Frozen):
     black_box: tuple[Sentence, ...] = Field(default=(), description="What prompting alone would have told.")
     reused: tuple[ReusedFinding, ...] = Field(default=(), description="Earlier findings that were used as hints.")
     not_found: tuple[Sentence, ...] = Field(default=(), description="What was looked for in vain, or not looked for.")
+    worded: Worded | None = Field(
+        default=None, description="The answer in a language model's words, beside it; none where none was asked."
+    )
+    refuting: Refuting | None = Field(default=None, description="How claims were tried; none where none were to be.")
+    planning: Planning | None = Field(default=None, description="How a language model planned; none where none did.")
     ledger_digest: str = Field(description="Last hash of the ledger: it stands for the whole history.")
     graph: MeasurementId | None = Field(default=None, description="Measurement of the attribution graph, if any.")
 
@@ -141,6 +150,7 @@ class Report(Frozen):
         refuse_repeats("claims of the report", [claim.id for claim in self.claims])
         known = {record.measurement.id for record in self.measurements}
         named = [m for claim in self.claims for m in claim.measurements]
+        named += [m for claim in self.claims for attempt in claim.attempts for m in attempt.measurements]
         named += [step.measurement for step in self.tried if step.measurement]
         named += [self.graph] if self.graph else []
         if missing := sorted({*named} - known):
@@ -165,6 +175,7 @@ class Report(Frozen):
             *(step.outcome for step in self.tried),
             *self.black_box,
             *self.not_found,
+            *(self.worded.sentences if self.worded else ()),
         )
 
     @property

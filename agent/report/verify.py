@@ -87,7 +87,7 @@ def verify(report: Report, load: Load, progress: Progress = silent, rejudge: Rej
     drifted += judged
     failures = [*((m.id, failed[m.id]) for m in records if m.id in failed), *unjudged]
     wrong = {drift.id for drift in drifted}
-    claims = [claim.id for claim in report.claims] if rejudge and not unjudged else []
+    claims = [name for name, _ in _judged(report.claims)] if rejudge and not unjudged else []
     return Verification(
         reproduced=tuple(i for i in [m.id for m in records if m.id in again] + claims if i not in wrong),
         drifted=tuple(drifted),
@@ -219,14 +219,21 @@ def _judgements(
         return [], []
     if failed:  # every unit looked at counts toward the false discovery rate, so none may be missing
         why = f"Not every measurement could be made again ({len(failed)} could not)."
-        return [], [(claim.id, why) for claim in claims]
+        return [], [(name, why) for name, _ in _judged(claims)]
     judged = rejudge(again)
     drifts: list[Drift] = []
-    for claim in claims:
-        now = _comparable(judged[claim.id], exactly) if claim.id in judged else ABSENT
-        found = differences(_comparable(claim.judgement, exactly), now)
-        drifts += [Drift(id=claim.id, path=f"judgement.{p}" if p else "judgement", was=a, now=b) for p, a, b in found]
+    for name, judgement in _judged(claims):
+        now = _comparable(judged[name], exactly) if name in judged else ABSENT
+        found = differences(_comparable(judgement, exactly), now)
+        drifts += [Drift(id=name, path=f"judgement.{p}" if p else "judgement", was=a, now=b) for p, a, b in found]
     return drifts, []
+
+
+def _judged(claims: tuple[Claim, ...]) -> list[tuple[str, Judgement]]:
+    """Every judgement of a report, by the id of its claim, or of the attempt to break one."""
+    attempts = [(one.id, one.judgement) for claim in claims for one in claim.attempts]
+    mine = [(claim.id, claim.judgement) for claim in claims]
+    return mine + [(name, judgement) for name, judgement in attempts if judgement is not None]
 
 
 def _comparable(judgement: Judgement, exactly: bool) -> dict[str, Any]:

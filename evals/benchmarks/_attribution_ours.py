@@ -7,8 +7,6 @@ already; `products`, the multiplications that the exact graph needs; `rate`, how
 """
 
 import json
-import os
-import sys
 from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
@@ -34,6 +32,7 @@ from ...tools import (
     scores,
 )
 from ._process_cost import peak_of, timed
+from ._served_lines import run_served, serve
 
 MOST_LOGITS, PROBABILITY = 10, 0.95  # circuit-tracer's defaults
 UPDATE_INTERVAL = 4  # its batches per round
@@ -59,16 +58,16 @@ def main(request: dict[str, Any], answers: TextIO) -> None:
         return made
 
     graph = run(request["batch_size"])
-    answers.write(json.dumps({"logits_differ": 0.0, "active": graph.local.n_active}) + "\n")
-    answers.flush()
-    for line in sys.stdin:
+
+    def answer(line: str) -> dict[str, Any]:
         word, *argument = line.split()
         batch_size = int(argument[0]) if argument else request["batch_size"]
         again = partial(run, batch_size, certified=CERTIFIED if word in ("certified", "held") else None)
         if word == "sweep":
             again = partial(_swept, graph.local, request, batch_size)
-        answers.write(json.dumps(_answer(word, graph, again, Path(request["out"]))) + "\n")
-        answers.flush()
+        return _answer(word, graph, again, Path(request["out"]))
+
+    serve({"logits_differ": 0.0, "active": graph.local.n_active}, answer, answers)
 
 
 def _swept(local: LocalModel, request: dict[str, Any], batch_size: int, certified: float | None = None) -> Graph:
@@ -149,6 +148,4 @@ def _write_pruning(graph: Graph, pruned: Any, path: Path) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    channel = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)
-    main(json.loads(Path(sys.argv[1]).read_text()), channel)
+    run_served(main)

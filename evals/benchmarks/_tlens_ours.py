@@ -5,8 +5,6 @@ machine does in a second of a large product.
 """
 
 import json
-import os
-import sys
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -16,6 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ...tools import get_tool, load_subject
 from ._process_cost import timed
+from ._served_lines import run_served, serve
 
 SIDE = 1024  # of the square matrices that measure the machine's rate
 PRODUCTS_TIMED = 10
@@ -29,29 +28,28 @@ def main(request: dict[str, Any], answers: TextIO) -> None:
     torch.set_num_threads(request["threads"])  # loading a small model sets it to one
     tool = get_tool("patch_sweep")
     asked = tool.parse({"pairs": [pair], "kinds": ["head"]})
-    answers.write(json.dumps({"logits_differ": 0.0, "active": 0}) + "\n")
-    answers.flush()
     effects = torch.zeros(0)
-    for line in sys.stdin:
-        match line.strip():
+
+    def answer(word: str) -> dict[str, Any]:
+        nonlocal effects
+        match word:
             case "run":
                 result, cost = timed(lambda: tool(subject, asked))
                 effects = torch.tensor(result.grids[0].effect)
-                answer: dict[str, Any] = {"cpu_s": cost.cpu_s, "wall_s": cost.wall_s}
+                return {"cpu_s": cost.cpu_s, "wall_s": cost.wall_s}
             case "effects":
                 path = Path(request["out"]) / "effects.safetensors"
                 save_file({"effects": effects}, path)
-                answer = {"path": str(path)}
+                return {"path": str(path)}
             case "products":
                 with FlopCounterMode(display=False) as counted:
                     tool(subject, asked)
-                answer = {"products": counted.get_total_flops() / 2}
+                return {"products": counted.get_total_flops() / 2}
             case "rate":
-                answer = {"per_s": _rate()}
-            case word:
-                raise ValueError(f"no such line: {word}")
-        answers.write(json.dumps(answer) + "\n")
-        answers.flush()
+                return {"per_s": _rate()}
+        raise ValueError(f"no such line: {word}")
+
+    serve({"logits_differ": 0.0, "active": 0}, answer, answers)
 
 
 def _rate() -> float:
@@ -61,6 +59,4 @@ def _rate() -> float:
 
 
 if __name__ == "__main__":
-    channel = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)
-    main(json.loads(Path(sys.argv[1]).read_text()), channel)
+    run_served(main)

@@ -9,14 +9,13 @@ pass each, the base's run with the counterfactual's output of that head.
 import contextlib
 import io
 import json
-import os
-import sys
 from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
 import torch
 from _process_cost import timed
+from _served_lines import run_served, serve
 from safetensors.torch import save_file
 from transformer_lens import HookedTransformer, HookedTransformerConfig
 from transformer_lens.patching import get_act_patch_attn_head_out_by_pos
@@ -45,22 +44,21 @@ def main(request: dict[str, Any], answers: TextIO) -> None:
             patched = get_act_patch_attn_head_out_by_pos(model, base, cache, difference)
         return ((clean - patched) / (clean - other)).transpose(1, 2)
 
-    answers.write(json.dumps({"logits_differ": differ, "active": 0}) + "\n")
-    answers.flush()
     effects = torch.zeros(0)
-    for line in sys.stdin:
-        match line.strip():
+
+    def answer(word: str) -> dict[str, Any]:
+        nonlocal effects
+        match word:
             case "run":
                 effects, cost = timed(sweep)
-                answer = {"cpu_s": cost.cpu_s, "wall_s": cost.wall_s}
+                return {"cpu_s": cost.cpu_s, "wall_s": cost.wall_s}
             case "effects":
                 path = Path(request["out"]) / "effects.safetensors"
                 save_file({"effects": effects.contiguous()}, path)
-                answer = {"path": str(path)}
-            case other_word:
-                raise ValueError(f"no such line: {other_word}")
-        answers.write(json.dumps(answer) + "\n")
-        answers.flush()
+                return {"path": str(path)}
+        raise ValueError(f"no such line: {word}")
+
+    serve({"logits_differ": differ, "active": 0}, answer, answers)
 
 
 def _difference(words: list[int], logits: torch.Tensor) -> torch.Tensor:
@@ -103,6 +101,4 @@ def _model(folder: Path, ids: torch.Tensor) -> tuple[HookedTransformer, float]:
 
 
 if __name__ == "__main__":
-    channel = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)
-    main(json.loads(Path(sys.argv[1]).read_text()), channel)
+    run_served(main)

@@ -1,4 +1,4 @@
-"""Circuits: which links each method finds in models whose links are known, and how fast the instruments are.
+"""Circuits: which links and nodes methods find in models whose links are known, and how fast the instruments are.
 
 Over every organism: hand-compiled ones, a set drawn from the seed, and models trained with interchange interventions.
 `python -m vesalius.evals.benchmarks.circuits FOLDER` also writes the table. Medians and worst cases are over organisms,
@@ -23,7 +23,9 @@ from ..metric import Metric, share_metric, spread_metric
 from ..organisms._organism import Organism
 from ..organisms.compiled import COMPILED, generated
 from ..organisms.interchange import CAUSAL_MODELS, interchange_organisms
-from ._circuit_trials import EXACT, FAST, MAIN_FAST, METHODS, SEARCH, Trial, Verdict, trial
+from ._circuit_metrics import Verdict
+from ._circuit_nodes import CUT, OF_NODES, SWEEP
+from ._circuit_trials import EXACT, MAIN_FAST, METHODS, SEARCH, Trial, trial
 from ._illusions import illusions
 from ._process_cost import machine
 from ._results_folder import results_folder, told
@@ -34,6 +36,7 @@ N_GENERATED = 30
 N_ORGANISMS = len(COMPILED) + N_GENERATED + len(CAUSAL_MODELS)
 FEWEST_ORGANISMS = 40.0
 SEED = 0
+NODE_METHODS = (*OF_NODES, *METHODS)
 MEDIAN_AUROC, WORST_AUROC, MEDIAN_PEARSON, SELF_REPAIR = 0.99, 0.95, 0.995, 1.0
 RESAMPLES = 2000
 SELF_REPAIRING = "self_repair"  # how the names of organisms that repair themselves begin
@@ -102,6 +105,16 @@ def summary(trials: Sequence[Trial], seed: int) -> dict[str, Metric]:
     figures["complement_faithfulness_worst"] = _extreme(max(complements), len(complements))
     for method in METHODS:
         figures |= _of_method(method, _verdicts(trials, method), seed)
+    return figures | _of_nodes(trials, seed)
+
+
+def _of_nodes(trials: Sequence[Trial], seed: int) -> dict[str, Metric]:
+    """Figures over the organisms in which some heads and MLPs are true and others are not."""
+    told_apart = [one.nodes.verdicts for one in trials if one.nodes.verdicts]
+    figures = {"nodes.organisms": _extreme(float(len(told_apart)), len(trials))}
+    for method in NODE_METHODS:
+        if said := [one[method] for one in told_apart if method in one]:
+            figures |= _of_method(f"nodes.{method}", said, seed)
     return figures
 
 
@@ -115,8 +128,7 @@ def _of_method(method: str, verdicts: Sequence[Verdict], seed: int) -> dict[str,
         f"{method}.false_at_5pct": _mean([float(one.false) for one in verdicts]),
         f"{method}.cpu_s": median([one.cpu_s for one in verdicts], seed),
     }
-    if method in FAST:
-        pearsons = [one.pearson for one in verdicts if one.pearson is not None]
+    if pearsons := [one.pearson for one in verdicts if one.pearson is not None]:
         figures[f"{method}.pearson_median"] = median(pearsons, seed)
         figures[f"{method}.pearson_worst"] = _extreme(min(pearsons), len(pearsons))
     return figures
@@ -169,29 +181,53 @@ def table(measured: Measured) -> str:
         single = "" if one.least is None else f"{one.least:.3g}–{one.most:.3g}"
         met = {True: "yes", False: "no", None: ""}[one.met]
         lines.append(f"| {name} | {one.value:.4g} | {interval} | {single} | {one.n} | {one.target} | {met} |")
-    lines += [
+    lines += [*_link_rows(measured.trials), *_node_rows(measured.trials)]
+    for what, why in (
+        ("Organisms refused, because training did not reach its bars:", measured.refused),
+        ("Nodes that a method refused to score:", _refusals(measured.trials)),
+    ):
+        if why:
+            lines += ["", what, "", *(f"- {one}" for one in why)]
+    return "\n".join(lines) + "\n"
+
+
+def _link_rows(trials: Sequence[Trial]) -> Iterator[str]:
+    yield from (
         "",
         "Area under the curve by organism; then recall and false links of `circuit_search` at 5 % of the gap, and the",
         f"correlation of `{MAIN_FAST}` with the effects that `{EXACT}` measures.",
         "",
         f"| organism | kind | links | true | {' | '.join(METHODS)} | recall | false | pearson |",
         f"| --- | --- | --- | --- | {' | '.join('---' for _ in METHODS)} | --- | --- | --- |",
-    ]
-    for one in measured.trials:
+    )
+    for one in trials:
         aurocs = " | ".join(f"{one.verdicts[method].auroc:.3f}" for method in METHODS)
         last, pearson = one.verdicts[SEARCH], one.verdicts[MAIN_FAST].pearson
-        lines.append(
+        yield (
             f"| {one.name} | {one.kind} | {one.n_links} | {one.n_true} | {aurocs} | {last.recall:.2f} | {last.false} | "
             f"{'' if pearson is None else f'{pearson:.4f}'} |"
         )
-    if measured.refused:
-        lines += [
-            "",
-            "Refused, because training did not reach its bars:",
-            "",
-            *(f"- {why}" for why in measured.refused),
-        ]
-    return "\n".join(lines) + "\n"
+
+
+def _node_rows(trials: Sequence[Trial]) -> Iterator[str]:
+    yield from (
+        "",
+        "Area under the curve over nodes (heads and MLPs) by organism; empty where all of them are true, or none, and",
+        "where a method refused. A node is true where it writes in a true link; `embed`, which is in every circuit, is",
+        f"left out. Exact are `{CUT}`, of a node at all tokens at once, and `{SWEEP}`, of one token at a time, the",
+        "largest counting. Methods that score links give a node the score of its strongest link.",
+        "",
+        f"| organism | kind | nodes | true | {' | '.join(NODE_METHODS)} |",
+        f"| --- | --- | --- | --- | {' | '.join('---' for _ in NODE_METHODS)} |",
+    )
+    for one in trials:
+        said = one.nodes.verdicts
+        aurocs = " | ".join(f"{said[method].auroc:.3f}" if method in said else "" for method in NODE_METHODS)
+        yield f"| {one.name} | {one.kind} | {one.nodes.n_nodes} | {one.nodes.n_true} | {aurocs} |"
+
+
+def _refusals(trials: Sequence[Trial]) -> list[str]:
+    return [f"{one.name}, {method}: {why}" for one in trials for method, why in one.nodes.refused.items()]
 
 
 def main(argv: list[str] | None = None, measured: Callable[[int, Progress], Measured] = measure_all) -> None:

@@ -105,11 +105,11 @@ def test_a_wrong_capital_has_a_status_of_its_own(tmp_path):
     assert json.loads(out)["premise_holds"] is False
 
 
-@pytest.mark.parametrize("after", [6.0, 12.0])
-def test_a_run_killed_without_warning_ends_with_the_same_ledger_when_taken_up(asked, tmp_path, after):
+@pytest.mark.slow
+def test_a_run_killed_without_warning_ends_with_the_same_ledger_when_taken_up(asked, tmp_path):
     _, answer, _ = asked
     process = start("ask", DALLAS, "--json", home=tmp_path)
-    time.sleep(after)
+    time.sleep(9.0)
     process.send_signal(signal.SIGKILL)
     process.communicate()
     resume = ("--resume", "last") if any(tmp_path.glob("runs/*/run.json")) else (DALLAS,)

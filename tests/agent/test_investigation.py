@@ -51,14 +51,16 @@ def test_it_is_found_gone_where_it_was_read(dallas):
     assert sites(claim) == {"resid_post.2"}
 
 
-def test_features_for_the_state_and_for_the_answer_keep_their_names(dallas):
+def test_features_for_the_answer_keep_their_name_and_those_for_the_state_do_too_little_on_new_cities(dallas):
     claims = about_names(dallas.report.claims)
     found = {(c.prediction.arms[0].args["supernode"], c.prediction.direction, c.judgement.verdict) for c in claims}
     assert found == {
-        ("Texas", "positive", "supported"),
+        ("Texas", "positive", "inconclusive"),
         ("Say (Austin)", "positive", "supported"),
         ("Say (Austin)", "none", "supported"),
     }
+    (texas,) = (c.judgement for c in claims if c.prediction.arms[0].args["supernode"] == "Texas")
+    assert "its lower end has to be above 0.05" in texas.reason
 
 
 def test_claims_about_names_confirm_on_no_prompt_that_anything_was_seen_on(dallas):
@@ -146,14 +148,23 @@ def test_progress_tells_what_is_measured_and_why(dallas):
     assert all(e["measurement"].startswith("m-") for e in finished)
 
 
-def test_a_second_run_measures_the_same_numbers(dallas, atlas, tmp_path):
-    again = finish(Where(tmp_path, use_memory=False), atlas, DALLAS).report
+@pytest.fixture(scope="module")
+def later(dallas, atlas, home):
+    """The same question once more, with the memory of the first run."""
+    return finish(Where(home), atlas, DALLAS).report
+
+
+@pytest.mark.slow
+def test_a_second_run_measures_the_same_numbers(dallas, later):
     first = {r.measurement.id: r.measurement.digest for r in dallas.report.measurements}
-    assert {r.measurement.id: r.measurement.digest for r in again.measurements} == first
+    again = {r.measurement.id: r.measurement.digest for r in later.measurements}
+    left_out = {r.measurement.id for r in dallas.report.measurements if r.measurement.tool == "describe_feature"}
+    assert again == {name: digest for name, digest in first.items() if name in again}
+    assert first.keys() - again.keys() <= left_out
 
 
-def test_a_later_run_reuses_findings_and_names_their_run(dallas, atlas, home):
-    later = finish(Where(home), atlas, DALLAS).report
+@pytest.mark.slow
+def test_a_later_run_reuses_findings_and_names_their_run(dallas, later):
     assert {finding.run for finding in later.reused} == {dallas.report.run}
     described = [r for r in later.measurements if r.measurement.tool == "describe_feature"]
     before = [r for r in dallas.report.measurements if r.measurement.tool == "describe_feature"]
@@ -189,6 +200,10 @@ def test_an_answer_the_model_cannot_give_is_refused_before_a_run_begins(atlas, t
 def test_a_run_taken_up_again_ends_with_the_same_ledger(dallas, atlas, tmp_path):
     where = Where(tmp_path)  # with a memory as empty as that of the run that was not stopped
     folder = start_run(where, atlas, DALLAS, seed=0, device="cpu")
+    # What had been measured when a run was stopped lies in its folder; here all but a few that are left to be made.
+    kept = [record.measurement for record in dallas.report.measurements]
+    for measurement in (one for number, one in enumerate(kept) if number % 8):
+        folder.keep(measurement)
     for stop_after in (3, 9, 30):
         with desk_for(where, atlas, folder) as desk:
             events = investigate(desk, DALLAS)
@@ -251,7 +266,7 @@ def test_a_feature_that_has_a_name_is_tested_on_prompts_of_other_wordings(atlas,
     assert explored
     assert confirmed
     assert not explored & confirmed
-    assert done.report.coverage.units_looked_at == 2
+    assert done.report.coverage.units_looked_at == 1, "what was explored and confirmed counts once"
 
 
 def test_a_feature_without_one_name_is_left_unnamed_and_nothing_is_claimed(atlas, tmp_path):
@@ -260,10 +275,14 @@ def test_a_feature_without_one_name_is_left_unnamed_and_nothing_is_claimed(atlas
     assert any("unnamed" in sentence.text for sentence in report.answer)
 
 
-def test_an_unknown_run_is_answered_with_those_there_are(dallas, home):
-    with pytest.raises(UnknownRun, match=dallas.folder.name):
-        RunFolder.open(home, "nonsense")
-    assert RunFolder.open(home, "last").path.parent == home / "runs"
+def test_an_unknown_run_is_answered_with_the_newest_there_are(tmp_path, dallas):
+    info = dallas.folder.info
+    days = [info.model_copy(update={"created": f"2026-01-0{day}T00:00:00+00:00"}) for day in range(1, 8)]
+    made = [RunFolder.create(tmp_path, day).name for day in days]
+    with pytest.raises(UnknownRun, match="nonsense") as refused:
+        RunFolder.open(tmp_path, "nonsense")
+    assert [name in str(refused.value) for name in made] == [False, False, True, True, True, True, True]
+    assert RunFolder.open(tmp_path, "last").name == made[-1]
 
 
 def test_the_report_reads_back_as_it_was_written(dallas):
@@ -312,12 +331,13 @@ def test_a_report_that_says_something_else_than_its_record_has_drifted(dallas, a
     def drifts(report):
         return {d.path or d.id for d in record_drifts(report, Where(home, use_memory=False), atlas, dallas.folder)}
 
-    assert drifts(dallas.report) == set()
     claim = dallas.report.claims[0]
     reworded = claim.model_copy(update={"sentence": Sentence(text="The model dreams of sheep.")})
     coverage = dallas.report.coverage.model_copy(update={"units_looked_at": 7})
     changed = dallas.report.model_copy(update={"claims": (reworded, *dallas.report.claims[1:]), "coverage": coverage})
-    assert {"claims.0.sentence.text", "coverage.units_looked_at", "report.html"} <= drifts(changed)
+    found = drifts(changed)
+    assert {"claims.0.sentence.text", "coverage.units_looked_at", "report.html"} <= found
+    assert not {path for path in found if path.startswith(("claims.1.", "answer", "premise"))}  # these were left as is
 
 
 def test_the_units_of_the_report_are_those_of_the_judge(dallas):

@@ -15,6 +15,7 @@ from vesalius.agent.ledger import Ledger
 from vesalius.agent.planners._pairs import pool_from_task
 from vesalius.agent.planners.interface import Experiment, Proposal, Words
 from vesalius.agent.planners.protocol import ProtocolPlanner
+from vesalius.agent.rejudging import rejudged
 from vesalius.agent.report.schema import Sentence, read_report
 
 
@@ -132,6 +133,86 @@ def test_entities_that_exploration_saw_are_not_held_out_whatever_the_planner_say
     assert not claim.prediction.holds_out_entities
     assert not claim.prediction.holds_out_template
     assert claim.judgement.tier == "controlled"
+
+
+def gate_among(report) -> str:
+    """What the first claim's permutation gate says of how many units there are."""
+    return next(gate.reason for gate in report.claims[0].judgement.gates if gate.name == "permutation")
+
+
+class Looker(Liar):
+    """Looks at places as often as it likes, first and last."""
+
+    def __init__(self, site: str, first=(), last=()):
+        super().__init__(site, "entity")
+        self.first, self.last = first, last
+
+    def next_experiment(self, view):
+        return next((look for look in self.first if look.key not in view.results), None)
+
+    def closing(self, view):
+        return self.last
+
+
+def looks(atlas, site: str, n: int, split: str = "discovery") -> tuple[Experiment, ...]:
+    """One place, each time on other prompts."""
+    family = next(f for f in atlas.tasks if f.name == "two_hop")
+    pool = pool_from_task(atlas.tasks, family, family.templates[0], 0)
+    pairs = getattr(pool, split).swap
+    found = []
+    for i in range(n):
+        args = {"pairs": list(pairs[i::n]), "sites": [site], "positions": ["entity"]}
+        found.append(Experiment(key=f"{site} {split} {i}", tool="patch", args=args, why="to see it"))
+    return tuple(found)
+
+
+def test_a_place_that_was_looked_at_often_counts_once_where_new_prompts_confirm_it(atlas, tmp_path):
+    often = looks(atlas, "blocks.1.hook_resid_post", 3)
+    report = report_of(Looker("resid_post.1", (*often, *looks(atlas, "head.0.1", 2))), atlas, tmp_path)
+    assert report.claims[0].prediction.expected is not None, "it was seen, however its name was written"
+    assert report.coverage.units_looked_at == 3
+    assert "among 3 units" in gate_among(report)
+    assert rejudged(report, {r.measurement.id: r.measurement for r in report.measurements}) == {
+        claim.id: claim.judgement for claim in report.claims
+    }
+
+
+def test_the_best_of_many_looks_confirmed_on_its_own_prompts_counts_among_them_all(atlas, tmp_path):
+    often = looks(atlas, "resid_post.1", 3, split="confirmation")
+    report = report_of(Looker("resid_post.1", often), atlas, tmp_path)
+    assert report.coverage.units_looked_at == 4
+    assert "among 4 units" in gate_among(report)
+
+
+def test_sealing_what_cannot_be_measured_hides_no_look_at_it(atlas, tmp_path):
+    liar = Looker("mlp_out.1", looks(atlas, "mlp_out.1", 2))
+    swap = liar.families(Seen(atlas))["swap"]
+    liar.families = lambda view: {"swap": [{**pair, "base_entity": "nowhere"} for pair in swap]}
+    report = report_of(liar, atlas, tmp_path)
+    assert not report.claims
+    assert report.coverage.units_looked_at == 2
+
+
+def test_what_is_measured_last_lowers_no_q(atlas, tmp_path):
+    last = looks(atlas, "resid_post.0", 5)
+    report = report_of(Looker("resid_post.1", looks(atlas, "resid_post.1", 1), last), atlas, tmp_path)
+    assert {r.phase for r in report.measurements} >= {"explore", "black_box"}
+    assert report.coverage.units_looked_at == 1
+    assert "among 1 units" in gate_among(report)
+
+
+def test_a_control_that_was_explored_sets_no_lower_bar_for_what_it_controls(atlas, tmp_path):
+    family = next(f for f in atlas.tasks if f.name == "two_hop")
+    pool = pool_from_task(atlas.tasks, family, family.templates[0], 0)
+    liar = Liar("resid_post.1", "entity")
+    liar.args = {"value": "class_mean", "reference": list(pool.reference)}
+    liar.families = lambda view: {"swap": pool.confirmation.swap}
+    args = {"pairs": list(pool.discovery.swap), "sites": ["resid_post.1"], "positions": ["entity"], **liar.args}
+    args["shuffle_labels"] = True
+    liar.explores = Experiment(key="shuffled", tool="patch", args=args, why="to expect little")
+    (claim,) = report_of(liar, atlas, tmp_path).claims
+    assert claim.prediction.expected is None
+    assert claim.judgement.verdict != "supported"
 
 
 def test_a_tool_that_does_not_exist_is_told_to_the_planner_and_reported(atlas, tmp_path):

@@ -112,8 +112,8 @@ def test_garbage_is_a_finding_in_the_ledger_with_the_reason(atlas, tmp_path):
         serving(says("no")) as played,
         desk_for(Where(tmp_path), atlas, folder, ProbeWriter(lambda: endpoint(played.url), "tiny", 0)) as desk,
     ):
-        desk.inquire(Inquiry(key="probes", prompt="Dallas is in", target="Texas"), told.append)
-        found = desk.written["probes"]
+        desk.advice.inquire(Inquiry(key="probes", prompt="Dallas is in", target="Texas"), told.append)
+        found = desk.advice.written["probes"]
     assert (found.probes, found.model) == ((), "tiny")
     assert "no list of concepts" in found.problem
     assert told[-1]["problem"] == found.problem

@@ -6,9 +6,10 @@ from vesalius.agent.planners._supernode_prompts import Setting, prompts_of_other
 from vesalius.agent.planners._supernodes import Named
 from vesalius.evals.benchmarks._supernode_groups import as_nodes, clusters, named, random_groups, signatures
 from vesalius.evals.benchmarks._supernode_trials import Bench, try_names
-from vesalius.tools import dictionary_of, held_out_comparison
+from vesalius.tools import Subject, dictionary_of, held_out_comparison
 
-PROMPT = "the capital of the state containing Dallas is"
+PROMPT, TARGET = "the state containing Anniston is", "Alabama"
+SAID = f"Say ({TARGET})"
 
 
 @pytest.fixture(scope="module")
@@ -16,34 +17,39 @@ def bench(atlas) -> Bench:
     return Bench(atlas)
 
 
+def around(subject: Subject) -> Setting:
+    """The task data around the prompt."""
+    asked = next(family for family in subject.tasks if family.match(PROMPT))
+    return Setting(subject.tasks, asked, PROMPT, 0)
+
+
 @pytest.fixture(scope="module")
 def probed(bench):
-    """The Dallas prompt and eight of other states, named."""
-    setting = Setting(bench.subject.tasks, bench.subject.tasks[0], PROMPT, 0)
-    prompts = [(PROMPT, "Austin"), *prompts_of_others(setting, 8)]
+    """The prompt and eight of other states, named."""
+    prompts = [(PROMPT, TARGET), *prompts_of_others(around(bench.subject), 8)]
     return [bench.measure("probe_prompts", {"prompt": prompt, "target": target}) for prompt, target in prompts]
 
 
 @pytest.fixture(scope="module")
 def trials(bench, probed):
-    """The groups of the Dallas prompt, and its Texas under the names of others."""
-    setting = Setting(bench.subject.tasks, bench.subject.tasks[0], PROMPT, 0)
+    """The groups of the prompt, and those of its state under the names of others."""
+    setting = around(bench.subject)
     own, *others = [named(one) for one in probed]
-    counterparts = {name: features for one in others for name, features in one.items()} | {"Texas": own["Texas"]}
+    counterparts = {name: features for one in others for name, features in one.items()} | {TARGET: own[TARGET]}
     states = sorted(
-        name for name in counterparts if name != "Texas" and any(r.slots["state"] == name for r in setting.asked.rows)
+        name for name in counterparts if name != TARGET and any(r.slots["state"] == name for r in setting.asked.rows)
     )
-    wrong = [Named(states[0], own["Texas"]), Named("Say (Atlanta)", own["Say (Austin)"])]
+    wrong = [Named(states[0], own[TARGET]), Named("Say (Georgia)", own[SAID])]
     found = try_names(bench, setting, [*as_nodes(own), *wrong], counterparts, "transcoders", 0)
     return {(trial.node.name, trial.node.features): trial for trial in found}, own, wrong
 
 
 def test_the_state_and_what_is_said_hold(trials):
     found, own, _ = trials
-    for name in ("Texas", "Say (Austin)"):
+    for name in (TARGET, SAID):
         trial = found[name, own[name]]
         assert trial.holds, (name, trial.reasons)
-    assert found["Texas", own["Texas"]].effects["swap"] > SMALLEST_EFFECT
+    assert found[TARGET, own[TARGET]].effects["swap"] > SMALLEST_EFFECT
 
 
 def test_the_same_features_under_another_name_do_not_hold(trials):

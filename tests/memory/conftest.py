@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from vesalius.memory import ClaimRecord, FeatureCard, HashingEmbedder, HypothesisRecord
+from vesalius.memory import ClaimRecord, FeatureCard, HashingEmbedder, HypothesisRecord, Trial
 from vesalius.tools import SubjectKey
 
 THESE = SubjectKey(model="atlas", fingerprint="a" * 64)
@@ -27,6 +27,19 @@ def make_claim(text: str = "Head 3.5 copies the name that came before.", **chang
         "measurements": ("m-00000001",),
     }
     return ClaimRecord(text=text, **(fields | changes))
+
+
+def make_tested(**changes: Any) -> Trial:
+    fields: dict[str, Any] = {
+        "behaviour": "task capital_of_state",
+        "kind": "mediation",
+        "predicts": "effect",
+        "intervention": "patch (value source)",
+        "families": ("values from the swapped prompt", "values from another wording"),
+        "site": "resid_post.1",
+        "position": "entity",
+    }
+    return Trial(**(fields | changes))
 
 
 def make_hypothesis(statement: str = "Layer 2 detects closing quotation marks.", **changes: Any) -> HypothesisRecord:
@@ -51,6 +64,12 @@ def make_card(name: str = "names of capital cities", **changes: Any) -> FeatureC
 def claim() -> Callable[..., ClaimRecord]:
     """Makes a claim about `these` weights."""
     return make_claim
+
+
+@pytest.fixture
+def tested() -> Callable[..., Trial]:
+    """Makes what a claim was tested by: a patch of `resid_post.1` at the entity."""
+    return make_tested
 
 
 @pytest.fixture

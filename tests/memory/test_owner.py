@@ -1,5 +1,6 @@
 """One process owns a folder at a time, and what it was told is written survives it."""
 
+import fcntl
 import signal
 import subprocess
 import sys
@@ -70,6 +71,27 @@ def test_a_second_process_waits_for_the_first_and_sees_what_it_wrote(tmp_path, s
         threading.Timer(0.5, process.stdin.close).start()
         with Memory(tmp_path, spelling, wait_seconds=20.0) as memory:
             assert [record.id for record in memory.records()] == [written]
+
+
+def test_who_closes_and_opens_again_at_once_does_not_come_before_who_waits(tmp_path, spelling):
+    memory = Memory(tmp_path, spelling)
+    with start(tmp_path, 1) as process:
+        while not someone_waits(tmp_path):
+            time.sleep(0.02)
+        assert process.stdin is not None
+        memory.close()
+        threading.Timer(0.3, process.stdin.close).start()
+        with Memory(tmp_path, spelling, wait_seconds=20.0) as again:
+            assert [record.text for record in again.records()] == ["claim 0"]
+
+
+def someone_waits(folder: Path) -> bool:
+    with (folder / "vesalius.turn").open() as turn:
+        try:
+            fcntl.flock(turn, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
 
 
 def test_one_process_may_open_a_folder_twice_and_holds_it_until_both_close(tmp_path, spelling, claim):

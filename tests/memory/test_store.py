@@ -9,8 +9,10 @@ from pydantic import ValidationError
 from vesalius.memory import (
     HashingEmbedder,
     Memory,
+    Only,
     OtherHit,
     OwnHit,
+    Present,
     Recall,
     RememberError,
     _rows as rows_module,
@@ -106,7 +108,7 @@ def test_a_reinitialised_twin_is_other_weights(memory, claim, these, twin):
     assert memory.recall("copies the name", these).same_weights == ()
     assert len(memory.recall("copies the name", these).other_weights) == 1
     assert len(memory.recall("copies the name", twin).same_weights) == 1
-    assert memory.search("copies the name", fingerprint=these.fingerprint) == ()
+    assert memory.search("copies the name", only=Only(model=these.fingerprint)) == ()
 
 
 def test_the_same_weights_under_another_name_are_the_same(memory, claim, these):
@@ -116,10 +118,13 @@ def test_the_same_weights_under_another_name_are_the_same(memory, claim, these):
 
 def test_a_recall_that_mixes_weights_cannot_be_made(claim, these, others):
     foreign = claim(subject=others)
+    present = Present(subject=these)
     with pytest.raises(ValidationError, match="other weights stands among"):
-        Recall(subject=these, same_weights=(OwnHit(id="x", similarity=1.0, record=foreign),), other_weights=())
+        Recall(present=present, same_weights=(OwnHit(id="x", similarity=1.0, record=foreign),))
+    with pytest.raises(ValidationError, match="these weights stands among"):
+        Recall(present=present, other_weights=(OtherHit(id="x", similarity=1.0, record=claim()),))
     with pytest.raises(ValidationError, match="instance of OwnHit"):
-        Recall(subject=these, same_weights=(OtherHit(id="x", similarity=1.0, record=foreign),), other_weights=())
+        Recall(present=present, same_weights=(OtherHit(id="x", similarity=1.0, record=foreign),))
 
 
 def test_remembering_twice_changes_nothing(memory, claim, hypothesis):
@@ -144,11 +149,11 @@ def test_forget_removes_what_a_run_wrote_and_nothing_else(memory, claim, hypothe
     assert memory.forget("run-1") == 0
 
 
-def test_search_takes_kind_fingerprint_and_limit(memory, claim, card, these, others):
+def test_search_takes_kind_model_and_limit(memory, claim, card, these, others):
     memory.remember([claim(f"capital number {i}") for i in range(5)] + [card(), card(subject=others)])
     assert len(memory.search("capital", limit=2)) == 2
     assert {hit.record.kind for hit in memory.search("capital", kind="feature_cards")} == {"feature_cards"}
-    assert {hit.record.subject for hit in memory.search("capital", fingerprint=others.fingerprint)} == {others}
+    assert {hit.record.subject for hit in memory.search("capital", only=Only(model=others.fingerprint))} == {others}
     similarities = [hit.similarity for hit in memory.search("capital number 3")]
     assert similarities == sorted(similarities, reverse=True)
     with pytest.raises(RememberError, match="at least one"):
@@ -156,7 +161,7 @@ def test_search_takes_kind_fingerprint_and_limit(memory, claim, card, these, oth
 
 
 def test_an_empty_memory_recalls_nothing(memory, these):
-    assert memory.recall("anything", these) == Recall(subject=these, same_weights=(), other_weights=())
+    assert memory.recall("anything", these) == Recall(present=Present(subject=these))
 
 
 @pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))

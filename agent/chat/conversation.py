@@ -1,0 +1,147 @@
+"""A conversation: each message is understood, acted on, answered and written down."""
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ...memory import RememberError
+from ...tools import ToolError
+from ..endpoint import endpoint_of
+from ..failing import SettingError, WaitsForApproval
+from ..ledger import LedgerError
+from ..report._text import visible
+from ..report.schema import UnreadableReport
+from ..runs import UnknownRun, UnreadableFile
+from .commands import read_command
+from .doing import Ambiguous, Doing, Tell
+from .history import History
+from .reading import UNDERSTOOD, read_said
+from .talked_about import Runs
+from .translating import is_worth_asking, translate
+from .turns import Action, Line, Option, Reply, Turn, asking_back, plain, refused
+
+if TYPE_CHECKING:
+    from .investigating import Lab
+
+MENDABLE = (
+    *(ToolError, RememberError, LedgerError, UnknownRun, UnreadableFile, UnreadableReport),
+    *(SettingError, WaitsForApproval, OSError),
+)
+YES = re.compile(r"(?:y|yes|yeah|ok|okay|do|sure|please|go\s+ahead|that\s+one)[.!]?", re.IGNORECASE)
+NO = re.compile(r"(?:n|no|none|neither|0|cancel|stop)[.!]?", re.IGNORECASE)
+COMMAND = re.compile(r"/\w*(?:\s|$)")  # a path has more slashes
+LONGEST = 10_000  # characters of a message
+
+
+class Conversation:
+    """One chat: what was said lies in its history, what was measured in its runs.
+
+    Args:
+        tell: shows what is said before an investigation begins.
+    """
+
+    def __init__(self, lab: "Lab", history: History, tell: Tell) -> None:
+        self.lab, self.history, self.tell = lab, history, tell
+
+    def hear(self, said: str) -> Reply:
+        """The reply to a message; what a person can mend is part of it, and only our own mistakes are raised."""
+        if not said.isprintable():
+            said = " ".join(visible(said, keep_lines=True).split())
+        self.history.settle()
+        try:
+            reply = self._reply(said)
+        except Ambiguous as ambiguous:
+            reply = ambiguous.reply
+        except MENDABLE as error:
+            reply = self._failed(error)
+        if reply.kept:
+            self.history.close(Turn(said=said[:LONGEST], reply=reply))
+        return reply
+
+    def _failed(self, error: Exception) -> Reply:
+        """What cannot be done; a run that was on its way can be taken up again."""
+        under_way = self.history.under_way
+        if under_way is None:
+            return refused(error)
+        run = under_way.reply.run
+        lines = plain(str(error), f"Nothing measured is lost: /resume goes on with run {run}.", style="yellow")
+        return under_way.reply.model_copy(update={"lines": lines})
+
+    def _reply(self, said: str) -> Reply:
+        doing = Doing(self.lab, self.history, said[:LONGEST], self.tell)
+        if len(said) > LONGEST:
+            raise ToolError(f"The message has {len(said)} characters.", mend=f"Say it in {LONGEST}.")
+        if COMMAND.match(said):
+            return doing.do(read_command(said))
+        if action := self._chosen(said) or read_said(said):
+            return doing.do(action)
+        return self._translated(said)
+
+    def _chosen(self, said: str) -> Action | None:
+        """What a message means as the answer to what was asked back; none where it is something else."""
+        # A choice that there is not leaves the question open.
+        answered = (turn.reply for turn in reversed(self.history.turns) if turn.reply.kind != "refused")
+        if (asked := next(answered, None)) is None:
+            return None
+        if asked.wants_pairs:
+            if NO.fullmatch(said):
+                return Action(do="nothing")
+            file = said.strip("'\"")
+            is_path = Path(file).expanduser().exists() or "/" in file or file.endswith((".json", ".csv"))
+            return Action(do="investigate", question=asked.wants_pairs, pairs_from=file) if is_path else None
+        if not asked.options:
+            return None
+        if NO.fullmatch(said):
+            return Action(do="nothing")
+        if said.isdecimal():
+            return _numbered(int(said), asked.options)
+        if len(asked.options) == 1:
+            return asked.options[0].action if YES.fullmatch(said) else None
+        words = re.compile(rf"\b{re.escape(said.strip(' .?!'))}\b", re.IGNORECASE)
+        named = [option for option in asked.options if len(said) > 2 and words.search(option.label)]
+        return named[0].action if len(named) == 1 else None
+
+    def _translated(self, said: str) -> Reply:
+        """A message of no known form: put into one by a language model, where one is set, and shown first."""
+        settings, calls = self.lab.settings, 0
+        problem = "This fits none of the forms that are read here."
+        if settings.planner == "llm" and is_worth_asking(said):
+            endpoint = endpoint_of(settings)
+            last, claims = self._talked_about()
+            try:
+                action, calls = translate(endpoint, said, last, self.lab.subject.tasks, claims, settings.seed)
+            except ToolError as error:
+                action, problem = None, f"{problem} {error}"
+            else:
+                problem = f"{problem} {endpoint.model} could put it into none either."
+            if action is not None:
+                return _to_confirm(action, endpoint.model, calls)
+        lines = (Line(text=problem, style="yellow"), *plain("Understood is:"), *plain(*UNDERSTOOD, indent=2))
+        return Reply(kind="not_understood", lines=lines, calls=calls)
+
+    def _talked_about(self) -> tuple[str, list[str]]:
+        """The last question, and the claims that a message may be about."""
+        runs = Runs(self.lab.settings.home, self.history.turns, self.lab.subject.key)
+        if not runs.focus:
+            return "", []
+        claims = runs.report(runs.focus).claims if runs.ended(runs.focus) else ()
+        return runs.question(runs.focus), [claim.id for claim in claims]
+
+
+def _numbered(number: int, options: tuple[Option, ...]) -> Action:
+    if not 1 <= number <= len(options):
+        raise ToolError(f"There is no choice {number}.", mend=f"Give 1..{len(options)}, or `no`.")
+    return options[number - 1].action
+
+
+def _to_confirm(action: Action, model: str, calls: int) -> Reply:
+    """What a language model made of a message, all of it, for a yes before anything runs."""
+    pairs = plain(
+        *(visible(f"{p.clean!r} → {p.answer!r}; {p.corrupted!r} → {p.foil!r}") for p in action.pairs), indent=4
+    )
+    what = action.question if action.do == "investigate" else f"show {action.what}"
+    asked = asking_back(
+        f"{visible(model)} understands this as:", (Option(label=visible(what), action=action),), calls=calls
+    )
+    head, option, how = asked.lines
+    return asked.model_copy(update={"lines": (head, option, *pairs, how)})

@@ -1,0 +1,191 @@
+"""What was said in a chat, on disk: LangGraph checkpoints, one for each thing that happened.
+
+A checkpoint holds one event, not all that was said before it, so that a long chat stays small; what holds now is what
+the events come to in their order. A message is written down before anything is done about it, and what came of it
+afterwards: `kill -9` leaves a turn that says what it was about to do. Events are never deleted: `/undo` adds one.
+"""
+
+import fcntl
+import os
+import re
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypedDict
+
+from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
+from langgraph.checkpoint.sqlite import SqliteSaver
+from langgraph.graph import END, START, StateGraph
+from pydantic import ValidationError
+
+from ...tools import Frozen, ToolError
+from ..runs import UnreadableFile
+from .turns import Reply, Turn
+
+if TYPE_CHECKING:
+    from langgraph.checkpoint.base import BaseCheckpointSaver
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+FOLDER = "chats"
+
+
+class About(Frozen):
+    """What a chat is about, written when it begins."""
+
+    model: str
+    fingerprint: str
+    seed: int
+
+
+class _State(TypedDict):
+    event: dict[str, Any]
+
+
+class History:
+    """The events of one chat.
+
+    Args:
+        checkpoints: where they are kept.
+        thread: the chat's name there, where others share it.
+    """
+
+    def __init__(self, name: str, checkpoints: "BaseCheckpointSaver[Any]", thread: str = "") -> None:
+        self.name, self.about = name, None
+        self.turns: list[Turn] = []
+        self._config: Any = {"configurable": {"thread_id": thread or name}}
+        graph = StateGraph(_State)
+        graph.add_node("keep", lambda state: {})
+        graph.add_edge(START, "keep")
+        graph.add_edge("keep", END)
+        self._graph = graph.compile(checkpointer=checkpoints)
+        self._under_way = False
+        kept = [found.values["event"] for found in self._graph.get_state_history(self._config) if found.values]
+        try:
+            for event in reversed(kept):
+                self._take(event)
+        except (KeyError, IndexError, TypeError, ValidationError) as error:
+            raise UnreadableFile(f"Chat {name} cannot be read ({error}). Begin another with --name.") from error
+        self.settle()
+
+    about: About | None
+
+    @property
+    def under_way(self) -> Turn | None:
+        """The turn that was opened and has not ended."""
+        return self.turns[-1] if self._under_way else None
+
+    def begin(self, about: About) -> None:
+        """Write down what the chat is about."""
+        self._keep({"kind": "began", "about": about.model_dump(mode="json")})
+
+    def open(self, turn: Turn) -> None:
+        """Write down a message and what is about to be done; the turn counts as stopped until it is closed."""
+        self._keep({"kind": "opened", "turn": turn.model_dump(mode="json")})
+
+    def close(self, turn: Turn) -> None:
+        """Write down a turn that has ended: the one that is open, if one is."""
+        self._keep({"kind": "closed", "turn": turn.model_dump(mode="json"), "ends_open": self._under_way})
+
+    def settle(self) -> None:
+        """Let a turn that was opened and never ended stand as stopped."""
+        self._under_way = False
+
+    def undo(self) -> Turn | None:
+        """Forget the last turn; none where there is none."""
+        if not self.turns:
+            return None
+        last = self.turns[-1]
+        self._keep({"kind": "undone"})
+        return last
+
+    def _keep(self, event: dict[str, Any]) -> None:
+        self._graph.update_state(self._config, {"event": event}, as_node="keep")
+        self._take(event)
+
+    def _take(self, event: dict[str, Any]) -> None:
+        kind = event["kind"]
+        if kind == "began":
+            self.about = About.model_validate(event["about"])
+        elif kind == "undone":
+            self.turns.pop()
+            self._under_way = False
+        else:
+            if kind == "closed" and event["ends_open"]:
+                self.turns.pop()
+            self._under_way = kind == "opened"
+            self.turns.append(Turn.model_validate(event["turn"]))
+
+
+def stopped(understood: str, run: str) -> Reply:
+    """What stands for the reply of a turn until it has ended."""
+    return Reply(kind="stopped", understood=understood, run=run)
+
+
+def new_name(home: Path, stamp: str) -> str:
+    """A name for a chat that was given none."""
+    taken = {*names(home)}
+    return next(name for n in range(1000) if (name := stamp + (f"-{n}" if n else "")) not in taken)
+
+
+def names(home: Path) -> list[str]:
+    """The chats kept under a home, the one used last at the end."""
+    found = sorted((home / FOLDER).glob("*.sqlite"), key=lambda path: (path.stat().st_mtime, path.name))
+    return [path.stem for path in found]
+
+
+@contextmanager
+def open_history(home: Path, name: str) -> Iterator[History]:
+    """A chat kept in HOME/chats/NAME.sqlite; only one process has it at a time.
+
+    Raises:
+        ToolError: no such name can be, or another process has the chat.
+        UnreadableFile: the file holds no chat.
+    """
+    refuse_name(name)
+    folder = home / FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.sqlite"
+    with _held(folder / f"{name}.lock", name), closing(sqlite3.connect(path, check_same_thread=False)) as connection:
+        saver = SqliteSaver(connection, serde=serializer())
+        try:
+            saver.setup()
+            history = History(name, saver)
+        except sqlite3.DatabaseError as error:
+            raise UnreadableFile(f"{path} holds no chat ({error}). Begin another with --name.") from error
+        yield history
+
+
+def refuse_name(name: str) -> None:
+    """Stop where a name could not be a file's."""
+    if not NAME.fullmatch(name):
+        raise ToolError(
+            f"{name!r} cannot name a chat.",
+            mend="Use up to 64 letters, digits, `.`, `_` and `-`, a letter or digit first.",
+        )
+
+
+def serializer() -> JsonPlusSerializer:
+    """Plain values only: a chat's file may come from anywhere."""
+    return JsonPlusSerializer(pickle_fallback=False, allowed_msgpack_modules=None)
+
+
+@contextmanager
+def _held(path: Path, name: str) -> Iterator[None]:
+    """Hold a chat for as long as it is open; the system lets go when a process ends, however it ends."""
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise in_use(name, f"process {os.read(handle, 20).decode() or 'unknown'}") from None
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, str(os.getpid()).encode(), 0)
+        yield
+    finally:
+        os.close(handle)
+
+
+def in_use(name: str, by: str) -> ToolError:
+    """That another process has the chat."""
+    return ToolError(f"Chat {name} is open in another process ({by}).", mend="Leave it there, or use another --name.")

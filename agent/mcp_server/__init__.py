@@ -1,0 +1,1 @@
+"""The instruments and `ask` as tools of an MCP server."""
