@@ -6,8 +6,8 @@ where it is refuted. That an effect is there counts only if its q holds among ev
 included; that none is there needs the judge's equivalence test, as any absence does.
 """
 
-from collections.abc import Sequence
-from typing import Annotated, Literal, Protocol, get_args, runtime_checkable
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal, Protocol, get_args, runtime_checkable
 
 from pydantic import Field
 
@@ -22,6 +22,7 @@ TIER_OF_BROKEN: Tier = "controlled"
 AttemptId = Annotated[str, Field(pattern=r"^c[0-9]{1,6}\.[0-9]{1,3}$")]
 MeasurementId = Annotated[str, Field(pattern=r"^m-[0-9a-f]{4,64}$")]
 REFUTED = "refuted"  # key of the note that ends all attempts of a run
+WEAKER = 0.5  # of a claim's own effect: below that it is told as weaker
 COUNTER = "attempt"  # under which an entry of the ledger says which attempt it belongs to
 
 
@@ -94,6 +95,29 @@ def outcome_of(claimed: Prediction, judged: Judgement) -> tuple[Outcome, str]:
     if not claims_effect:
         return "broken", "There is an effect."
     return ("survived", "The effect is there.") if judged.effect > 0 else ("broken", "The effect is reversed.")
+
+
+def in_words(claimed: Prediction, own: float, cell: Mapping[str, Any]) -> str:
+    """What was measured at a claim's place on other prompts, before any of it is judged.
+
+    Args:
+        claimed: the claim's own prediction.
+        own: effect on its own prompts.
+        cell: as measured on the others.
+    """
+    here, gone = cell["effect"], abs(cell["effect"]) <= claimed.smallest_effect
+    if claimed.direction != "positive":
+        what = "There is no effect either" if gone else "There is an effect"
+    elif gone:
+        what = "The effect is gone"
+    elif here < 0:
+        what = "The effect is reversed"
+    else:
+        what = "The effect stays" if here >= WEAKER * own else "The effect is weaker"
+    return (
+        f"{what}: {here:.2f} on {len(cell['effects'])} pairs that the subject answers as they say, where "
+        f"{cell['moved']:.0%} of the answers moved; {own:.2f} on the claim's own prompts."
+    )
 
 
 def attempts_in(entries: Sequence[Entry], claimed: Prediction, claim: str) -> tuple[Attempt, ...]:

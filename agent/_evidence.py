@@ -18,6 +18,7 @@ Outcome = Literal["pass", "fail", "not_evaluated"]
 Verdict = Literal["supported", "refuted", "inconclusive"]
 Tier = Literal["observed", "causal", "controlled", "replicated"]
 SMALLEST_EFFECT = 0.05  # share of the gap
+TWIN, SHUFFLED = "re-initialised", "shuffled labels"  # how the labels of control arms begin
 MOST_CHANCE = 0.5  # two answers at stake; fewer leave nothing to answer
 Share = Annotated[float, Field(ge=0, le=1)]
 

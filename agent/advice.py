@@ -72,7 +72,7 @@ class Advice:
             turn = self._consultant.consult(asked)
         except EndpointError as error:
             # The parts beside the planner are extras: a finished investigation does not wait for them.
-            if asked.role == "planner" and all(one.problem for one in self.turns):
+            if asked.role == "planner" and all(one.problem for one in self.turns if one.role == "planner"):
                 raise
             plain = {"number": asked.number, "role": asked.role, "mode": asked.mode, "model": self._consultant.model}
             turn = Turn.model_validate({**plain, "problem": error.message, "unanswered": True})

@@ -6,6 +6,7 @@ from rich.text import Text
 from ._attempts import tier_of
 from .console import TEXT, VERDICT_STYLE, hang
 from .report._attempt_words import attempt_sentence, tally
+from .report._beside_words import HIDDEN, NOTE as BESIDE_NOTE, SHOWN, interval_cell, rows_of, verdict_cell
 from .report._sentence import Sentence
 from .report._text import visible
 from .report._worded import NOTE
@@ -28,6 +29,7 @@ def print_answer(console: Console, report: Report, paths: dict[str, str], verify
     answer.sentences("Answer", report.answer)
     answer.worded()
     answer.claims()
+    answer.beside()
     answer.sentences("Prompting alone", report.black_box)
     answer.sentences("Not found", report.not_found)
     answer.files(paths, verify)
@@ -76,6 +78,22 @@ class Answer:
             if judged.verdict != "supported":
                 self._say(Text(f"Why: {visible(judged.reason)}", style=style), INDENT + TEXT, INDENT + 2 * TEXT)
             self._attempts(claim)
+
+    def beside(self) -> None:
+        """What the run with names hidden found, beside this one, where there is one."""
+        beside = self.report.beside
+        if beside is None:
+            return
+        self.sentences(f"The same question {HIDDEN}", beside.sentences)
+        for row in rows_of(self.report):
+            self._say(Text(f"{visible(row.place)} {row.says}"), INDENT, INDENT + TEXT)
+            for brief, how in ((row.hidden, HIDDEN), (row.shown, SHOWN)):
+                found = ", effect ".join(filter(None, (verdict_cell(brief), interval_cell(brief))))
+                style = VERDICT_STYLE[brief.verdict] if brief else "dim"
+                self._say(Text(f"{how}: {found}", style=style), INDENT + TEXT, INDENT + 2 * TEXT)
+        self._say(Text(BESIDE_NOTE, style="dim"), INDENT, INDENT + TEXT)
+        way = f"The run {HIDDEN} is {visible(beside.run)}; measure its figures again: vesalius verify {beside.run}"
+        self.console.print(Text(" " * INDENT + visible(way)), soft_wrap=True)
 
     def _attempts(self, claim: Claim) -> None:
         """How often it was tried to break a claim, and what broke it; the pages tell of each attempt."""

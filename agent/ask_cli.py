@@ -13,6 +13,8 @@ Forms of question:
   Why does the model answer 'ANSWER' after 'PROMPT'?
   Where is BEHAVIOUR computed?                  (with --pairs FILE)
   What does feature LAYER/FEATURE stand for?
+With --planner llm, a language model puts any other question into one of these,
+and shows which before anything runs.
 """
 PAIRS = """\b
 Contrast pairs, as a JSON list of objects or a CSV file with a header row:
@@ -40,10 +42,18 @@ def ask(
     planner: Annotated[
         str | None,
         typer.Option(
-            help="Who plans: protocol (no language model), or llm: the one of VESALIUS_PLANNER_URL, _MODEL and _KEY. "
-            "Code judges either way. Default: VESALIUS_PLANNER, else protocol."
+            help="Who plans: protocol (no language model), or llm: the one of VESALIUS_PLANNER_URL, _MODEL and _KEY, "
+            "which also puts a question of another form into one of these. Code judges either way. Default: "
+            "VESALIUS_PLANNER, else protocol."
         ),
     ] = None,
+    yes: Annotated[
+        bool,
+        typer.Option(
+            "--yes",
+            help="Go on with the form that the language model puts a question into; without it, a terminal asks.",
+        ),
+    ] = False,
     budget: Annotated[
         str | None,
         typer.Option(help="What the run may spend, as calls=60,tokens=1000000,cost=1,tool_seconds=300,seconds=600."),
@@ -70,7 +80,8 @@ def ask(
         str | None,
         typer.Option(
             help="What is hidden from a language model that plans: off; arms, which effect is the place's and which a "
-            "random control's; names, which layer and head is which; both. Default: VESALIUS_BLIND, else off."
+            "random control's; names, which layer and head is which; both. compare: two runs, names hidden and then "
+            "shown, side by side in the second's report; the budget is for each. Default: VESALIUS_BLIND, else off."
         ),
     ] = None,
     probes: Annotated[
@@ -104,7 +115,7 @@ def ask(
             blind=blind,
             probes=probes,
         )
-        report = ask_command(settings, question, pairs, resume, not no_memory, download, as_json)
+        report = ask_command(settings, question, pairs, resume, not no_memory, download, as_json, yes)
     if report.premise.holds is False:
         raise typer.Exit(EXIT_PREMISE)
 

@@ -10,17 +10,19 @@ from typing import TYPE_CHECKING, Any
 from ..tools import ToolError
 from .approving import Waiting
 from .planners.interface import ContrastPair
-from .planners.reading import read_question
-from .runs import Planned, RunFolder, RunInfo
+from .planners.reading import form_of, read_question
+from .runs import Planned, Put, RunFolder, RunInfo
 
 if TYPE_CHECKING:
     from ..memory import Memory
     from ..tools import Subject
     from .desk import Desk
+    from .planners.interface import Planner
     from .planners.llm_consulting import Consultant
     from .planners.llm_writing import ProbeWriter
 
 MemoryOpener = Callable[[], "Memory"]
+FIXED_COURSE = "a question about a feature has one course, and no places to choose"
 
 
 @dataclass(frozen=True)
@@ -53,18 +55,21 @@ def start_run(
     pairs: tuple[ContrastPair, ...] = (),
     probes_by: str = "",
     planned: Planned | None = None,
+    put: Put | None = None,
 ) -> RunFolder:
     """A new run's folder, once it is known that the question can be read and put to the model.
 
     Args:
+        question: in a form that is read.
         probes_by: Language model that is to write the probes; empty to have them made without one.
         planned: Who plans, and within what; by default the deterministic planner.
+        put: how a person put it, where a language model made this question of that.
 
     Raises:
         CannotRead: the question has no form that the planner reads.
         ToolError: no text, words that the model lacks, or an answer that its tokenizer splits.
     """
-    _refuse_what_is_no_text(question)
+    refuse_what_is_no_text(question)
     task = read_question(question, pairs)
     for prompt, answer in [(task.prompt, task.answer)] if task.kind == "why" else [(p.clean, p.answer) for p in pairs]:
         subject.answer_token(prompt, answer)
@@ -74,6 +79,7 @@ def start_run(
         subject.answer_token(pair.corrupted, pair.foil)
     info = RunInfo(
         question=question,
+        put=put,
         model=subject.key.model,
         device=device,
         seed=seed,
@@ -85,7 +91,11 @@ def start_run(
     return RunFolder.create(where.home, info)
 
 
-def _refuse_what_is_no_text(question: str) -> None:
+def refuse_what_is_no_text(question: str) -> None:
+    """
+    Raises:
+        ToolError: the question cannot be written to a file or sent anywhere.
+    """
     try:
         question.encode()
     except UnicodeEncodeError as error:  # bytes of a command line that are no UTF-8 arrive as lone surrogates
@@ -127,8 +137,6 @@ def desk_for(
     from .advice import Advice
     from .desk import Desk
     from .ledger import Ledger
-    from .planners.llm import LLMPlanner
-    from .planners.protocol import ProtocolPlanner
     from .purse import Purse
 
     info = folder.info
@@ -141,13 +149,25 @@ def desk_for(
             )
         pairs = tuple(ContrastPair.model_validate(pair) for pair in info.pairs)
         planned = info.planned
-        planner = (
-            LLMPlanner(planned.by, info.seed, info.probes_by, planned.room, planned.blind)
-            if planned.by
-            else ProtocolPlanner(info.seed, info.probes_by)
-        )
         advice, purse = Advice(ledger, writer, consultant), Purse(planned.budget, planned.prices)
-        yield Desk(subject, planner, folder, ledger, where.opener(), info.seed, pairs, advice, purse, planned.approve)
+        yield Desk(
+            subject, _planner_of(info), folder, ledger, where.opener(), info.seed, pairs, advice, purse, planned.approve
+        )
+
+
+def planning_model(info: RunInfo) -> str:
+    """The language model that plans a run; empty where code does, as it does of every feature (`FIXED_COURSE`)."""
+    return "" if form_of(info.question) == "feature" else info.planned.by
+
+
+def _planner_of(info: RunInfo) -> "Planner":
+    from .planners.llm import LLMPlanner
+    from .planners.protocol import ProtocolPlanner
+
+    if model := planning_model(info):
+        return LLMPlanner(model, info.seed, info.probes_by, info.planned.room, info.planned.blind)
+    # The course of a feature needs no probes either, so nobody is named who would write them.
+    return ProtocolPlanner(info.seed, "" if form_of(info.question) == "feature" else info.probes_by)
 
 
 def ask(desk: "Desk", see: Callable[[dict[str, Any]], None]) -> Waiting | None:

@@ -11,7 +11,8 @@ CHAT = """\b
 Say a question as for `vesalius ask`, then go on from its answer:
   and for Oakland?     why?     how sure are you?     show me c2
   where is the state held?     what about layer 1?     what did you measure?
-Commands: /help /plan /budget /report /runs /again /resume /undo /quit
+Commands: /help /plan /budget /report /verify /runs /again /resume /undo
+/quit
 Ctrl-C stops an investigation, which /resume goes on with; at the prompt it
 leaves, as Ctrl-D does. Without a terminal, messages are read line by line.
 """

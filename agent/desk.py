@@ -24,7 +24,6 @@ from .planners.interface import (
 )
 from .planners.llm_turns import Consultation
 from .purse import Purse
-from .recalling import findings_about
 from .report.build import build_report
 from .report.figures import render_plain
 from .report.render import write_report
@@ -84,29 +83,6 @@ class Desk:
     def task(self) -> Task:
         """The question as understood; a planner reads the same question the same way each time."""
         return self.planner.read(self.folder.info.question, self.pairs, self.card)
-
-    def take_in(self, question: str) -> None:
-        """Open the ledger with the question."""
-        body = {
-            "question": question,
-            "task": self.task.model_dump(mode="json"),
-            "fingerprint": self.card.key.fingerprint,
-            "planner": self.planner.name,
-            "seed": self.seed,
-        }
-        self.ledger.append("question", "question", body)
-
-    def recall(self, emit: Emit) -> None:
-        """Ask the memory once; what it said is in the ledger, so a resumed run does not hear something newer."""
-        if self.ledger.find("recalled") is not None:
-            return
-        hits, problem = findings_about(self.task.question, self.card, self.open_memory)
-        heard = [hit.model_dump(mode="json") for hit in hits]
-        self.ledger.append("recalled", "note", {"recalled": heard, "problem": problem})
-        if problem:
-            emit({"event": "notice", "text": f"Earlier findings could not be read: {problem}"})
-        if hits:
-            emit({"event": "recalled", "findings": heard})
 
     @property
     def recalled(self) -> tuple[Recalled, ...]:

@@ -36,7 +36,8 @@ class Docket:
         Raises:
             ToolError: one of them could test nothing, was tested already, or has the name of another prediction.
         """
-        proposals = sealable_together(proposed, tuple(view.results.values()), self.bench.subject)
+        explored = tuple(view.results.values())
+        proposals = sealable_together(proposed, explored, self.bench.subject, is_attempt=bool(attempt))
         due = [self._due(proposal, proposals) for proposal in proposals]
         keys = []
         for proposal, measurements in zip(proposals, due, strict=True):

@@ -36,6 +36,8 @@ def _patch(m: Measurement) -> Sentence:
     cells: list[dict[str, Any]] = m.result["cells"]
     best = max(range(len(cells)), key=lambda i: cells[i]["effect"])
     place = f"{name(cells[best]['site'])} at {where(cells[best]['position'])}"
+    if out := m.args.get("without"):
+        place += f", with {', '.join(map(name, out))} taken out,"
     if m.subject.reinit_seed is not None:
         # Its own gap is next to nothing, so an effect as a share of it would mislead.
         return say(

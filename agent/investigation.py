@@ -23,6 +23,7 @@ from langgraph.types import interrupt
 from ..tools import ToolError
 from .approving import Decision, Waiting, decided
 from .desk import Desk, Event
+from .intake import recall as recall_findings, take_in
 from .planners.interface import Experiment, Inquiry
 from .planners.llm_turns import Consultation
 from .refuting import Refuter
@@ -53,11 +54,11 @@ def build_graph(desk: Desk) -> StateGraph[State]:
     graph = StateGraph(State)
 
     def intake(state: State) -> Update:
-        desk.take_in(state["question"])
+        take_in(desk, state["question"])
         return {}
 
     def recall(state: State) -> Update:
-        desk.recall(_emit)
+        recall_findings(desk, _emit)
         return {}
 
     def explore(state: State) -> Update:

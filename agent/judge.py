@@ -32,13 +32,15 @@ WORDS: dict[Tier, tuple[str, ...]] = {
         *("prove", "proves", "proved", "proven", "proving", "proof", "show that", "shows that", "demonstrates"),
         *("mediate", "mediates", "mediated", "mediating", "encode", "encodes", "encoded", "encoding"),
         *("compute", "computes", "computed", "computing", "represents", "implements", "stores", "determines"),
-        *("depends on", "relies on", "responsible for", "leads to", "explains", "learned", "learnt"),
+        *("depends on", "relies on", "responsible for", "leads to", "explains"),
     ),
     "replicated": (
         *("always", "in general", "generally", "generalises", "generalizes", "robustly", "reliably", "replicates"),
         *("establish", "establishes", "established", "regardless of"),
     ),
 }
+# No test tells what training put there from what random weights do by chance: they do something as well.
+NEVER = ("learned", "learnt", "learns", "was trained to")
 
 
 def judge(prediction: Prediction, evidence: Evidence, seed: int = 0) -> Judgement:
@@ -80,15 +82,13 @@ def judge(prediction: Prediction, evidence: Evidence, seed: int = 0) -> Judgemen
 
 
 def check_wording(text: str, tier: Tier) -> tuple[str, ...]:
-    """The words of a text that need stronger evidence than its claim has, as written and in order.
+    """The words of a text that need stronger evidence than its claim has, or any claim here, as written and in order.
 
     Args:
         text: prose of a report, without quotations of the subject.
         tier: tier of the claim it speaks of.
     """
-    barred = [word for above in TIERS[TIERS.index(tier) + 1 :] for word in WORDS[above]]
-    if not barred:
-        return ()
+    barred = [*NEVER, *(word for above in TIERS[TIERS.index(tier) + 1 :] for word in WORDS[above])]
     # Longest first, so that a phrase is named rather than the word it starts with; any run of spaces may part words.
     ordered = sorted(barred, key=len, reverse=True)
     pattern = "|".join(r"\s+".join(map(re.escape, phrase.split())) for phrase in ordered)

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from .asking import Where, desk_for
+from .beside import drifts_beside
 from .report.build import build_report
 from .report.html import render_report_html
 from .report.markdown import render_report_markdown
@@ -23,11 +24,13 @@ def record_drifts(report: Report, where: Where, subject: "Subject", folder: RunF
     Raises:
         LedgerError: the ledger was changed after it was written.
         ToolError: the run was made on other weights.
+        UnreadableReport: the run that it is set beside has a report that was changed.
     """
     with desk_for(where, subject, folder) as desk:
         again = build_report(desk, desk.view(recorded(desk.ledger)))
     was, now = (r.model_dump(mode="json", exclude=NOT_COMPARED) for r in (report, again))
     drifts = [Drift(id="report", path=path, was=a, now=b) for path, a, b in differences(was, now)]
+    drifts += drifts_beside(report, folder)
     pages = {"report.html": render_report_html(report), "report.md": render_report_markdown(report)}
     for name, text in pages.items():
         path = folder.path / name

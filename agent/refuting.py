@@ -16,18 +16,18 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from ..tools import ToolError, differing_positions, token_positions
-from ._attempts import COUNTER, REFUTED, Refuting, asked_key, outcome_of
+from ._attempts import COUNTER, REFUTED, Refuting, asked_key, in_words, outcome_of
 from ._evidence import Arm, Hypothesis, Prediction
-from ._samples import judge_all
+from ._samples import arm_key, judge_all
 from .docket import experiments_of
-from .holdout import PROMPTS, plain
+from .holdout import prompts_of
 from .judge import FEWEST_CLUSTERS
 from .planners._contrasts import as_said
 from .planners._counter_prompts import Material, PairArgs, material_of, pairs_for, short_texts
 from .planners._pairs import matched_task
 from .planners.interface import ContrastPair, Experiment, JudgedClaim, Proposal
-from .planners.llm_refuting import MOST_TRIES, consultation, problem_of, wordings_of
-from .planners.llm_turns import Consultation, Turn
+from .planners.llm_refuting import MOST_TRIES, Tried, consultation, problem_of, wordings_of
+from .planners.llm_turns import Consultation, Turn, terms_of
 
 ARM = "other prompts"  # of an attempt; its wordings stand beside it as what a language model wrote
 
@@ -137,7 +137,7 @@ class Refuter:
         chosen: tuple[str, Sequence[str], Sequence[str]]  # way, wordings, sentences in front
         turns, why = self._turns(), ""
         if self._planned.by:
-            tried = [turn for turn in turns if not turn.mode_refused]
+            tried = [turn for turn in turns if turn.is_try]
             usable = next((turn for turn in tried if not problem_of(turn, material)), None)
             if usable is None and len(tried) < MOST_TRIES:
                 return self._consultation(claim, material, turns)
@@ -175,18 +175,37 @@ class Refuter:
         return [turn for turn in self._desk.advice.turns if turn.role == "refuter" and turn.number > before]
 
     def _consultation(self, claim: JudgedClaim, material: Material, mine: Sequence[Turn]) -> Consultation:
-        earlier = [
-            entry.body["prompts"]["way"] for entry in self._desk.ledger.entries("note") if "prompts" in entry.body
-        ]
-        number = 1 + sum(turn.role == "refuter" for turn in self._desk.advice.turns)
-        statement = claim.proposal.hypothesis.statement
-        return consultation(statement, material, self._desk.card.words, earlier, mine, number, self._desk.seed)
+        turns = self._desk.advice.turns
+        terms = terms_of(turns)
+        notes = [entry.body for entry in self._desk.ledger.entries("note") if "prompts" in entry.body]
+        ways = {note[COUNTER]: note["prompts"]["way"] for note in notes}
+        here = {name: way for name, way in ways.items() if name.startswith(f"{claim.id}.")}
+        return consultation(
+            claim.proposal.hypothesis.statement,
+            material,
+            self._desk.card.words,
+            [Tried(prompts=way, came_out=self._came_out(name, claim)) for name, way in here.items()],
+            [way for name, way in ways.items() if name not in here],
+            mine,
+            1 + sum(turn.role == "refuter" for turn in turns),
+            self._desk.seed,
+            terms,
+            terms.room(self._desk.folder.info.planned.room),
+        )
+
+    def _came_out(self, name: str, claim: JudgedClaim) -> str:
+        """What came of an attempt, as measured: it is judged once all are made, so this is no verdict."""
+        docket = self._desk.docket
+        if (given_up := self._desk.ledger.find(f"given up:{name}")) is not None:
+            return f"It was not tested: {given_up.body['why']}"
+        counter = next(one for one in docket.counters if one.prediction.id == name)
+        measured = docket.measured([counter]).get(arm_key(counter.prediction, counter.prediction.arms[0]))
+        own, claimed = claim.judgement.effect, claim.proposal.prediction
+        return in_words(claimed, own, measured.result["cells"][0]) if measured else "It could not be measured."
 
     def _measured(self, state: Mapping[str, Any]) -> set[str]:
-        """Prompts that an intervention was measured on."""
-        found = (self._desk.folder.measurement(one) for _, one in state["done"])
-        pairs = (pair for m in found for pair in m.args.get("pairs", ()))
-        return {plain(pair[name]) for pair in pairs for name in PROMPTS if pair.get(name)}
+        """Prompts that an instrument looked into the subject on."""
+        return {prompt for _, found in state["done"] for prompt in prompts_of(self._desk.folder.measurement(found))}
 
     def _is_readable(self, pair: PairArgs, claim: JudgedClaim) -> bool:
         """Whether the subject can read a pair, and has the claim's place in it."""

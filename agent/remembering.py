@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .desk import Desk
 
 # What an instrument did at its place, by the arguments that say so; of any other, all arguments but these.
-_DONE = {"patch": ("value", "direction"), "supernode_effect": ("mode",), "feature_contrast": ("scale",)}
+_DONE = {"patch": ("value", "direction", "without"), "supernode_effect": ("mode",), "feature_contrast": ("scale",)}
 _NOT_DONE = {"pairs", "site", "sites", "positions", "random_draws", "seed", "dictionary", "force_dictionary"}
 _DIGITS = 12
 
@@ -104,7 +104,7 @@ def _behaviour(view: View, claim: JudgedClaim) -> str:
 
 def _intervention(arm: Arm) -> str:
     if arm.tool in _DONE:
-        how = ", ".join(f"{name} {arm.args[name]}" for name in _DONE[arm.tool] if name in arm.args)
+        how = ", ".join(f"{name} {arm.args[name]}" for name in _DONE[arm.tool] if arm.args.get(name))
         return f"{arm.tool} ({how})" if how else arm.tool
     return f"{arm.tool} {digest({k: v for k, v in arm.args.items() if k not in _NOT_DONE})[:_DIGITS]}"
 
@@ -114,7 +114,8 @@ def _where(args: dict[str, Any]) -> str:
         return f"feature {args['feature']}"
     if "supernode" in args:
         return f"supernode {args['supernode']}"
-    return f"{'+'.join(args.get('sites') or [args['site']])} at {args['positions'][0]}"
+    out = f" without {', '.join(args['without'])}" if args.get("without") else ""
+    return f"{'+'.join(args.get('sites') or [args['site']])} at {args['positions'][0]}{out}"
 
 
 def _hypothesis(desk: "Desk", view: View, claim: JudgedClaim) -> HypothesisRecord:

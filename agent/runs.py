@@ -14,6 +14,8 @@ from typing import Any, Literal
 
 from ..tools import Frozen, Measurement, digest, write_file
 from .budget import Budget, Prices
+from .planners.llm_turns import Turn
+from .report._asked import Asked
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
@@ -48,18 +50,27 @@ class Planned(Frozen):
     attempts: int = 2  # most of them on each claim
     writer: Literal["off", "llm"] = "off"  # who words the answer beside code
     blind: Literal["off", "arms", "names", "both"] = "off"  # what is hidden from a language model that plans
+    compare: bool = False  # whether a second run follows in which it is shown
+
+
+class Put(Asked):
+    """A question that a language model put into a form, with all that it said about it."""
+
+    turns: tuple[Turn, ...] = ()
 
 
 class RunInfo(Frozen):
     """What a run needs to be taken up again."""
 
-    question: str
+    question: str  # in a form that is read here
+    put: Put | None = None  # how a person put it, where a language model read it
     model: str
     device: str
     seed: int
     pairs: tuple[dict[str, Any], ...] = ()
     probes_by: str = ""  # language model that writes the probes; empty where they are made without one
     planned: Planned = Planned()
+    beside: str = ""  # the run with names hidden that this one, with names shown, is set beside; empty for none
     created: str
 
 

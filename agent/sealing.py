@@ -7,11 +7,12 @@ of a hypothesis say what its arms test is for a reader to see, so reports show t
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
-from ..tools import Measurement, ToolError, canonical, get_tool, parse_site
+from ..tools import Measurement, Tool, ToolError, canonical, get_tool, parse_site
+from ._absent_parts import PARTS, unsearched
 from ._construction import by_construction
-from ._evidence import MOST_CHANCE, SMALLEST_EFFECT, Arm, Prediction
+from ._evidence import MOST_CHANCE, SHUFFLED, SMALLEST_EFFECT, TWIN, Arm, Prediction
 from ._units import unit_of_arm, units_in
 from .holdout import as_far_as_true, plain
 from .planners.interface import Proposal
@@ -21,8 +22,10 @@ if TYPE_CHECKING:
 
 RANDOM_DRAWS = 20  # per arm, where its instrument draws any
 MOVES = 0.5  # share of answers: the least that shows that a kind of value moves them at all
-CONFIRMING = {"cells", "no_op_change", "gap", "clean_correct"}  # what an instrument's result has if it can confirm
-TWIN, SHUFFLED = "re-initialised", "shuffled labels"
+# What an instrument's result, and each of its cells, has if it can confirm.
+CONFIRMING = {"cells", "no_op_change", "gap", "clean_correct"}
+CONFIRMING_CELL = {"effects", "answers_moved", "random_effects"}
+TAKEN_OUT = ("head.", "mlp_out.")
 
 
 def together(proposals: Iterable[Proposal]) -> tuple[tuple[Proposal, ...], ...]:
@@ -37,7 +40,7 @@ def together(proposals: Iterable[Proposal]) -> tuple[tuple[Proposal, ...], ...]:
 
 
 def sealable_together(
-    proposals: Sequence[Proposal], explored: Sequence[Measurement], subject: "Subject"
+    proposals: Sequence[Proposal], explored: Sequence[Measurement], subject: "Subject", is_attempt: bool = False
 ) -> tuple[Proposal, ...]:
     """All of these as `sealable` has them, or none.
 
@@ -47,7 +50,7 @@ def sealable_together(
     found = []
     for proposal in proposals:
         try:
-            found.append(sealable(proposal, explored, subject))
+            found.append(sealable(proposal, explored, subject, is_attempt))
         except ToolError as error:
             raise for_all(proposal, proposals, error) from error
     return tuple(found)
@@ -61,13 +64,16 @@ def for_all(one: Proposal, proposals: Sequence[Proposal], error: ToolError) -> T
     return ToolError(why + error.message, mend=error.mend)
 
 
-def sealable(proposal: Proposal, explored: Sequence[Measurement], subject: "Subject") -> Proposal:
+def sealable(
+    proposal: Proposal, explored: Sequence[Measurement], subject: "Subject", is_attempt: bool = False
+) -> Proposal:
     """The proposal with every control that is due, and with no promise that exploration does not bear out.
 
     Args:
         proposal: as the planner made it.
         explored: everything measured so far.
         subject: whose measurements they are.
+        is_attempt: whether it is there to break a claim, and becomes none itself.
 
     Raises:
         ToolError: its arms cannot test what they are there to test; says why.
@@ -79,6 +85,8 @@ def sealable(proposal: Proposal, explored: Sequence[Measurement], subject: "Subj
     _refuse_arms(prediction, arms, subject)
     if prediction.direction == "none":
         _refuse_untried(prediction, arms, explored)
+        if not is_attempt:
+            _refuse_unsearched(prediction, arms, explored)
     update = {
         "arms": arms,
         "twin_arms": tuple(_control(arm, f"{TWIN}, {arm.label}") for arm in arms),
@@ -94,15 +102,22 @@ def sealable(proposal: Proposal, explored: Sequence[Measurement], subject: "Subj
 def _completed(arm: Arm, subject: "Subject") -> Arm:
     """The arm with its defaults filled in, its places under their own names, and its random control."""
     instrument = get_tool(arm.tool)
-    if not set(instrument.result_model.model_fields) >= CONFIRMING:
+    if not _confirms(instrument):
         raise ToolError(f"`{arm.tool}` measures no effect per pair of prompts.", mend="Confirm with `patch`.")
     args = instrument.parse(arm.args).model_dump(mode="json") | {"random_draws": RANDOM_DRAWS}
     shape = subject.shape
-    if "sites" in args:
-        args["sites"] = [
-            str(parse_site(site, shape.n_layers, shape.n_heads, shape.n_kv_heads)) for site in args["sites"]
-        ]
+    for named in {"sites", "without"} & args.keys():
+        args[named] = [str(parse_site(site, shape.n_layers, shape.n_heads, shape.n_kv_heads)) for site in args[named]]
     return arm.model_copy(update={"args": args})
+
+
+def _confirms(instrument: Tool[Any, Any]) -> bool:
+    """Whether a result says of every pair what the judge asks."""
+    fields = instrument.result_model.model_fields
+    if not fields.keys() >= CONFIRMING:
+        return False
+    (cell, *_) = get_args(fields["cells"].annotation)
+    return cell.model_fields.keys() >= CONFIRMING_CELL
 
 
 def _refuse_arms(prediction: Prediction, arms: Sequence[Arm], subject: "Subject") -> None:
@@ -126,6 +141,8 @@ def _refuse_patch(prediction: Prediction, args: dict[str, Any], subject: "Subjec
         raise _unfit(prediction, "an arm writes a control's values in place of another prompt's")
     if len(args["positions"]) != 1 or len(args["sites"]) != 1:
         raise _unfit(prediction, "an arm has more than one place, and a claim is about one")
+    if out := args["without"]:
+        _refuse_taken_out(prediction, args["sites"][0], out)
     for pair in args["pairs"]:
         idle = plain(pair["source"] or pair["corrupted"]) == plain(pair["base"])
         if idle or (args["value"] == "class_mean" and pair["base_label"] == pair["source_label"]):
@@ -134,6 +151,13 @@ def _refuse_patch(prediction: Prediction, args: dict[str, Any], subject: "Subjec
         raise _unfit(prediction, f"its class means are of the pairs' own {own!r}, and carry more than the class")
     if trivial := by_construction(subject, args):
         raise _unfit(prediction, trivial)
+
+
+def _refuse_taken_out(prediction: Prediction, site: str, out: Sequence[str]) -> None:
+    if not site.startswith(PARTS) or site in out:
+        raise _unfit(prediction, f"with parts taken out, a claim is about another part: {', '.join(PARTS)}")
+    if other := [one for one in out if not one.startswith(TAKEN_OUT)]:
+        raise _unfit(prediction, f"{other[0]} cannot be taken out, only heads and MLPs")
 
 
 def _own(args: dict[str, Any]) -> str:
@@ -153,6 +177,13 @@ def _refuse_untried(prediction: Prediction, arms: Sequence[Arm], explored: Seque
             _refuse_idle_group(prediction, arm, explored)
         elif arm.tool != "patch" or _kind_of_value(arm.args) not in working:
             raise _unfit(prediction, f"nowhere did the values of `{arm.label}` move {MOVES:.0%} of the answers")
+
+
+def _refuse_unsearched(prediction: Prediction, arms: Sequence[Arm], explored: Sequence[Measurement]) -> None:
+    """What one patch does not show may stand in for something else."""
+    for arm in arms:
+        if arm.tool == "patch" and (why := unsearched(arm, explored)):
+            raise _unfit(prediction, why)
 
 
 def _refuse_idle_group(prediction: Prediction, arm: Arm, explored: Sequence[Measurement]) -> None:
@@ -204,7 +235,8 @@ def _named_group(prediction: Prediction) -> str:
 
 
 def _place(arm: Arm) -> Any:
-    return [arm.args.get(name) for name in ("sites", "positions", "joint", "feature", "features", "mode", "dictionary")]
+    named = ("sites", "positions", "joint", "feature", "features", "mode", "dictionary")
+    return [*(arm.args.get(name) for name in named), sorted(arm.args.get("without", ()))]
 
 
 def _donors(arm: Arm) -> Iterator[str]:

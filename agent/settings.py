@@ -32,7 +32,7 @@ class Settings(BaseSettings):
     planner_model: str = Field(default="", description="Language model to ask there.")
     planner_key: SecretStr = Field(default=SecretStr(""), description="Key for it; an endpoint here may need none.")
     planner_room: int = Field(
-        default=24_000, ge=6_000, description="Longest conversation with it (tokens); less than it can read."
+        default=24_000, ge=6_000, description="Most that is sent to it (tokens); it must read a quarter more."
     )
     planner_timeout: float = Field(default=120, gt=0, description="Longest wait for each of its answers (seconds).")
     planner_price_in: float = Field(default=0, ge=0, description="What a million tokens sent to it cost.")
@@ -51,10 +51,11 @@ class Settings(BaseSettings):
     writer: Literal["off", "llm"] = Field(
         default="off", description="Who words the answer beside code: nobody, or the language model."
     )
-    blind: Literal["off", "arms", "names", "both"] = Field(
+    blind: Literal["off", "arms", "names", "both", "compare"] = Field(
         default="off",
         description="What is hidden from a language model that plans: nothing; arms, which of two effects is the "
-        "place's and which a random control's; names, which layer and head is which; both.",
+        "place's and which a random control's; names, which layer and head is which; both. With compare it plans "
+        "twice, names hidden and then shown.",
     )
     probes: Literal["protocol", "llm"] = Field(
         default="protocol",

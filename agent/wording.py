@@ -7,7 +7,7 @@ by code and never in its place.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -19,9 +19,9 @@ from ._evidence import Tier, Verdict
 from .headlines import headline
 from .judge import check_wording
 from .planners.llm_endpoint import first_of
-from .planners.llm_turns import Consultation, Turn
+from .planners.llm_turns import Consultation, Turn, terms_of
 from .planners.llm_wording import MOST_TRIES, consultation, sentences_of
-from .planners.llm_words import quoted
+from .planners.llm_words import quoted, without_figures
 from .report._sentence import Piece, Sentence, UnboundFigure, number_at
 from .report._worded import LeftOut, Worded
 
@@ -41,6 +41,7 @@ VERDICT_WORDS: dict[Verdict, tuple[str, ...]] = {
 DENIED = re.compile(
     r"(?:\b(?:not|never|hardly|longer|without being)|n['’]t)\s+(?:\w+\s+)?(?:undecided|inconclusive|refuted)\b"
 )
+PLACE = re.compile(r"[a-z_]+\.\d+(?:\.\d+)?")
 NUMBER_WORDS = re.compile(
     r"\b(?:two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|\w+teen|twenty|thirty|forty|fifty|sixty|seventy"
     r"|eighty|ninety|hundreds?|thousands?|millions?|dozens?|half|halves|thirds?|quarters?|fifths?|tenths?|twice|thrice"
@@ -63,14 +64,16 @@ class Writer:
     def next(self, state: Mapping[str, Any], report: "Report") -> Consultation | None:
         """What it is to be asked next; none once a reply could be used, or no more are asked for."""
         turns = turns_of(self._desk)
-        tried = [turn for turn in turns if not turn.mode_refused]
+        tried = [turn for turn in turns if turn.is_try]
         stopped = self._desk.out_of_rest(state, asking=True)
         if stopped or len(tried) >= MOST_TRIES or (tried and checked(tried[-1], report).sentences):
             why = "" if tried else f"It was not asked: {stopped}."
             self._desk.ledger.append(WORDED, "note", {WORDED: {"why": why}})
             return None
         refused = [(turn, _why_not(checked(turn, report))) for turn in turns]
-        return consultation(findings_of(report), refused, len(turns) + 1, self._desk.seed)
+        terms = terms_of(self._desk.advice.turns)
+        room = terms.room(self._desk.folder.info.planned.room)
+        return consultation(findings_of(report), refused, len(turns) + 1, self._desk.seed, terms, room)
 
 
 def turns_of(desk: "Desk") -> list[Turn]:
@@ -83,7 +86,7 @@ def worded_in(desk: "Desk", report: "Report") -> Worded | None:
     noted = desk.ledger.find(WORDED)
     if noted is None:
         return None
-    tried = [turn for turn in turns_of(desk) if not turn.mode_refused]
+    tried = [turn for turn in turns_of(desk) if turn.is_try]
     if not tried:
         return Worded(by=desk.folder.info.planned.advised_by, sentences=(), problem=noted.body[WORDED]["why"])
     return checked(tried[-1], report)
@@ -124,7 +127,7 @@ def checked(turn: Turn, report: "Report") -> Worded:
     for text in written:
         why = rules.refusal_of(text) if len(shown) < MOST_SENTENCES else "it is one too many"
         if why:
-            left_out.append(LeftOut(text=quoted(text), why=why))
+            left_out.append(LeftOut(text=quoted(text), why=without_figures(why)))  # it may repeat the sentence
         else:
             shown.append(Sentence(text=text))
     problem = "" if shown else "None of its sentences keeps to the rules."
@@ -154,7 +157,7 @@ class Rules:
                     return f"the report holds no {reference.id}"
                 number_at(self._data[reference.id], reference)
         except ValidationError as error:
-            return first_of(error).removeprefix("`text`: ").removeprefix("Value error, ")
+            return first_of(error).removeprefix("`text`: ").removeprefix("Value error, ").partition(", in: ")[0]
         except UnboundFigure as error:
             return str(error)
         prose = " ".join(piece.text for piece in sentence.pieces if piece.kind == "prose")
@@ -174,10 +177,25 @@ class Rules:
         if not cited:
             return "it cites no claim and no measurement"
         claims = [claim for claim in report.claims if cited & {claim.id, *claim.measurements}]
+        if stray := _stray(literal, sentence, claims, self._data):
+            return f"it names `{stray}`, which no claim that it cites is about, and no figure of it stands beside"
         barred = check_wording(prose, _weakest(cited, claims))
         if barred:
             return f"its evidence does not bear {', '.join(map(repr, barred))}"
         return _misjudged(prose.casefold(), {claim.judgement.verdict for claim in claims})
+
+
+def _stray(
+    named: Collection[str], sentence: Sentence, claims: Sequence["Claim"], data: Mapping[str, dict[str, Any]]
+) -> str:
+    """A place that a sentence names and shows nothing of; empty where there is none."""
+    arms = [arm.args for claim in claims for arm in claim.prediction.arms]
+    told = {site for args in arms for field in ("sites", "without") for site in args.get(field, ())}
+    for reference in sentence.references:
+        parts = reference.path.split(".")
+        if parts[0] == "cells" and len(parts) > 1 and parts[1].isdigit():
+            told.update(str(data[reference.id]["cells"][int(parts[1])].get("site", "")).split("+"))
+    return next((name for name in sorted(named) if PLACE.fullmatch(name) and name not in told), "")
 
 
 def _misjudged(said: str, verdicts: set[Verdict]) -> str:

@@ -10,8 +10,25 @@ from collections.abc import Collection
 import torch
 from torch import Tensor
 
+from ._base import ToolError
 from ._circuit_graph import START
 from ._subject import Subject
+
+NODES = ("head", "mlp_out")
+
+
+def nodes_named(subject: Subject, names: Collection[str]) -> frozenset[str]:
+    """Heads and MLPs by their own names.
+
+    Raises:
+        ToolError: no such site, or one that is neither.
+    """
+    sites = [subject.site(name) for name in names]
+    if other := [str(site) for site in sites if site.kind not in NODES]:
+        raise ToolError(
+            f"{other[0]} cannot be taken out.", mend="Name heads (head.LAYER.HEAD) and MLPs (mlp_out.LAYER)."
+        )
+    return frozenset(map(str, sites))
 
 
 def without(subject: Subject, nodes: Collection[str]) -> Subject:

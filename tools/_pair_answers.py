@@ -99,6 +99,17 @@ class PairAnswers:
         return self._subject.last_logits(self._subject.tokenise([p.corrupted for p in self._pairs]))
 
 
+def gap_of(subject: Subject, pairs: Sequence[Asked]) -> float:
+    """Mean of clean minus corrupted in a subject as it is (nats).
+
+    Raises:
+        ToolError: there is none, or an answer is no single token.
+    """
+    asked = PairAnswers(subject, pairs)
+    clean = subject.last_logits(subject.tokenise([pair.base for pair in pairs]))
+    return gap_between(asked.differences(clean), asked.differences(asked.corrupted_logits()))
+
+
 def gap_between(clean: Float[Tensor, " batch"], corrupted: Float[Tensor, " batch"]) -> float:
     """Mean of clean minus corrupted (nats).
 

@@ -16,6 +16,10 @@ other prompt (`resample`), or what a class of prompts has in common: `class_mean
 of labelled reference prompts to the base's value. What one prompt has and its class does not is averaged away, so a
 moved answer shows that the site holds the class (a linear test on entities held out from the means; Sutter et al. 2025
 show why the map must be linear and the entities held out).
+
+With nodes taken out (`without`), clean, corrupted and patched are those of the subject in which they write nothing, and
+gap is that of the whole subject: what stands in for a part shows only there, and what little a broken subject still
+does counts for little (Wang et al. 2022; McGrath et al. 2023).
 """
 
 import random
@@ -24,9 +28,10 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from ._base import Frozen, Progress, ToolArgs, ToolResult, silent, tool
+from ._base import NO_GAP, Frozen, Progress, ToolArgs, ToolError, ToolResult, silent, tool
+from ._circuit_lesions import nodes_named, without
 from ._dictionary_file import dictionary_of
-from ._pair_answers import Pair
+from ._pair_answers import Pair, gap_of
 from ._patch_places import Place, places_of
 from ._patching import Direction, Labelled, Patching, Reference, Values
 from ._subject import Subject
@@ -63,6 +68,9 @@ class PatchArgs(ToolArgs):
         0, ge=0, le=1000, description="Control: random directions of the same norm at the same place (count)."
     )
     seed: int = Field(0, ge=0, le=2**32 - 1, description="Seed of random directions, shuffled labels and `resample`.")
+    without: tuple[str, ...] = Field(
+        (), description="Heads and MLPs (head.LAYER.HEAD, mlp_out.LAYER) that write nothing: a copy of the model runs."
+    )
     dictionary: str = Field(
         "transcoders",
         description="Of named features: `transcoders`, `neurons`, another name, a path, or hub:ORG/REPO/PATH.",
@@ -113,7 +121,7 @@ class PatchResult(ToolResult):
     cells: tuple[PatchCell, ...] = Field(description="Every site at every position, in the order asked.")
     clean: tuple[float, ...] = Field(description="Logit difference of each base prompt (nats).")
     corrupted: tuple[float, ...] = Field(description="The same logit difference on each counterfactual (nats).")
-    gap: float = Field(description="Mean of clean minus corrupted (nats).")
+    gap: float = Field(description="Mean of clean minus corrupted in the whole subject (nats).")
     clean_correct: tuple[bool, ...] = Field(description="Whether each base prompt's most likely token is its answer.")
     no_op_change: float = Field(
         description="Largest change of any logit when a prompt is patched into itself: 0 is due."
@@ -128,15 +136,26 @@ def patch(subject: Subject, args: PatchArgs, progress: Progress = silent) -> Pat
     Raises:
         ToolError: unknown site, feature or position, an entity that is not in its prompt, unequal numbers of tokens
             between base and source at a position, an answer the tokenizer splits, a pair whose answers are one token,
-            or no other prompt to `resample` from.
+            no other prompt to `resample` from, or a place that is taken out.
     """
+    out = nodes_named(subject, args.without)
     places = places_of(
         subject, args.sites, lambda: dictionary_of(subject, args.dictionary, force=args.force_dictionary)
     )
     names = [place.name for place in places]
+    if both := sorted(out & {*names}):
+        raise ToolError(f"{', '.join(both)} cannot be patched where it is taken out.", mend="Name another site.")
     groups = [tuple(names)] if args.joint else [(name,) for name in names]
-    patching = Patching(subject, args.pairs, places, args.positions, args.direction)
-    reference = _reference(subject, args, places) if args.reference else None
+    runs = without(subject, out) if out else subject
+    try:
+        patching = Patching(runs, args.pairs, places, args.positions, args.direction)
+    except ToolError as error:
+        if not out or NO_GAP not in error.message:
+            raise
+        mend = "Choose counterfactuals that change the answer, or take out less."
+        raise ToolError(f"{error.message} {', '.join(sorted(out))} taken out.", mend=mend) from None
+    gap = gap_of(subject, args.pairs) if out else patching.gap
+    reference = _reference(runs, args, places) if args.reference else None
     total = len(groups) * len(args.positions)
     cells: list[PatchCell] = []
     no_op = 0.0
@@ -146,26 +165,28 @@ def patch(subject: Subject, args: PatchArgs, progress: Progress = silent) -> Pat
             own = {name: patching.base_values(name, position) for name in group}
             no_op = max(no_op, patching.logits_changed_by(position, own))
             donor = {name: patching.donor_values(name, position, args.value, reference, args.seed) for name in group}
-            cells.append(_cell(patching, position, group, donor, args))
+            cells.append(_cell(patching, position, group, donor, args, gap))
     progress(total, total, "patched")
     return PatchResult(
         cells=tuple(cells),
         clean=tuple(patching.clean.tolist()),
         corrupted=tuple(patching.corrupted.tolist()),
-        gap=patching.gap,
+        gap=gap,
         clean_correct=tuple(patching.clean_correct.tolist()),
         no_op_change=no_op,
         n_pairs=len(args.pairs),
     )
 
 
-def _cell(patching: Patching, position: str, group: tuple[str, ...], donor: Values, args: PatchArgs) -> PatchCell:
+def _cell(
+    patching: Patching, position: str, group: tuple[str, ...], donor: Values, args: PatchArgs, gap: float
+) -> PatchCell:
     drops, moved = patching.effect_of(position, donor)
     draws = [
         patching.random_effect_of(position, donor, seed=args.seed * 1_000_003 + draw)
         for draw in range(args.random_draws)
     ]
-    effects = [drop / patching.gap for drop in drops]
+    effects = [drop / gap for drop in drops]
     return PatchCell(
         site="+".join(group),
         position=position,
@@ -174,7 +195,7 @@ def _cell(patching: Patching, position: str, group: tuple[str, ...], donor: Valu
         effects=tuple(effects),
         drops=tuple(drops),
         answers_moved=tuple(moved),
-        random_effects=tuple(sum(draw) / len(draw) / patching.gap for draw in draws),
+        random_effects=tuple(sum(draw) / len(draw) / gap for draw in draws),
     )
 
 

@@ -1,14 +1,19 @@
 """What begins with a slash: a look at the chat or the run, or a step back. Nothing here is guessed."""
 
+import os.path
+import re
 from difflib import get_close_matches
 
 from ...tools import ToolError
 from .turns import Action, Do, Line, plain
 
+COMMAND = re.compile(r"/([^\s/]*)(?:\s|$)")
+PAIRS_IN = (".json", ".csv")
 COMMANDS: dict[str, tuple[Do, str, str]] = {
     "budget": ("budget", "[NAME=NUMBER,…]", "what runs may spend, and what this chat spent"),
     "plan": ("plan", "[QUESTION]", "what would be measured; default: the last question"),
     "report": ("report", "[RUN]", "where a report lies, and what it says in short"),
+    "verify": ("verify", "[RUN]", "measure every number of a report again, and compare"),
     "runs": ("runs", "", "the runs of this chat"),
     "again": ("again", "", "put the last question once more, and confirm it anew"),
     "resume": ("resume", "[RUN]", "go on with a run that was stopped"),
@@ -16,6 +21,17 @@ COMMANDS: dict[str, tuple[Do, str, str]] = {
     "help": ("help", "", "what is understood here"),
     "quit": ("quit", "", "leave; the chat is kept"),
 }
+
+
+def is_command(text: str) -> bool:
+    """Whether a message begins with a command, known or not; a path, which begins alike, has more slashes or a dot."""
+    found = COMMAND.match(text)
+    return found is not None and (found[1] in COMMANDS or (not is_there(text) and not text.endswith(PAIRS_IN)))
+
+
+def is_there(text: str) -> bool:
+    """Whether a text is the path of a file; one of a person who is not here, or too long for a name, is of none."""
+    return os.path.isfile(os.path.expanduser(text))
 
 
 def read_command(text: str) -> Action:
@@ -34,7 +50,7 @@ def read_command(text: str) -> Action:
     do, takes, _ = COMMANDS[name]
     if rest.strip() and not takes:
         raise ToolError(f"/{name} takes nothing, and got {rest.strip()!r}.", mend=f"Say /{name}.")
-    if do in ("report", "resume"):
+    if do in ("report", "resume", "verify"):
         return Action(do=do, run=rest.strip())
     return Action(do=do, what=rest.strip())
 

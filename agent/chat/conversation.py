@@ -1,23 +1,26 @@
 """A conversation: each message is understood, acted on, answered and written down."""
 
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...memory import RememberError
 from ...tools import ToolError
+from ..budget import budget_of, prices_of
+from ..commands.understanding import NO, YES, in_a_line
 from ..endpoint import endpoint_of
 from ..failing import SettingError, WaitsForApproval
 from ..ledger import LedgerError
+from ..planners.llm_turns import Turn as TurnOfModel
+from ..purse import Purse
 from ..report._text import visible
 from ..report.schema import UnreadableReport
-from ..runs import UnknownRun, UnreadableFile
-from .commands import read_command
+from ..runs import Put, UnknownRun, UnreadableFile
+from ..translating import Heard, Said, Understood, is_worth_asking, translate
+from .commands import PAIRS_IN, is_command, is_there, read_command
 from .doing import Ambiguous, Doing, Tell
 from .history import History
 from .reading import UNDERSTOOD, read_said
 from .talked_about import Runs
-from .translating import is_worth_asking, translate
 from .turns import Action, Line, Option, Reply, Turn, asking_back, plain, refused
 
 if TYPE_CHECKING:
@@ -27,9 +30,7 @@ MENDABLE = (
     *(ToolError, RememberError, LedgerError, UnknownRun, UnreadableFile, UnreadableReport),
     *(SettingError, WaitsForApproval, OSError),
 )
-YES = re.compile(r"(?:y|yes|yeah|ok|okay|do|sure|please|go\s+ahead|that\s+one)[.!]?", re.IGNORECASE)
-NO = re.compile(r"(?:n|no|none|neither|0|cancel|stop)[.!]?", re.IGNORECASE)
-COMMAND = re.compile(r"/\w*(?:\s|$)")  # a path has more slashes
+PATH = re.compile(r"(?:/|~|\.\.?/)|\S*/\S*$")  # how one begins, or one word with a slash in it
 LONGEST = 10_000  # characters of a message
 
 
@@ -71,7 +72,7 @@ class Conversation:
         doing = Doing(self.lab, self.history, said[:LONGEST], self.tell)
         if len(said) > LONGEST:
             raise ToolError(f"The message has {len(said)} characters.", mend=f"Say it in {LONGEST}.")
-        if COMMAND.match(said):
+        if is_command(said):
             return doing.do(read_command(said))
         if action := self._chosen(said) or read_said(said):
             return doing.do(action)
@@ -87,7 +88,8 @@ class Conversation:
             if NO.fullmatch(said):
                 return Action(do="nothing")
             file = said.strip("'\"")
-            is_path = Path(file).expanduser().exists() or "/" in file or file.endswith((".json", ".csv"))
+            # A message that can be understood is no path because it has a slash in it.
+            is_path = is_there(file) or (read_said(said) is None and _looks_like_path(file))
             return Action(do="investigate", question=asked.wants_pairs, pairs_from=file) if is_path else None
         if not asked.options:
             return None
@@ -103,29 +105,30 @@ class Conversation:
 
     def _translated(self, said: str) -> Reply:
         """A message of no known form: put into one by a language model, where one is set, and shown first."""
-        settings, calls = self.lab.settings, 0
+        settings, heard = self.lab.settings, Heard()
         problem = "This fits none of the forms that are read here."
         if settings.planner == "llm" and is_worth_asking(said):
             endpoint = endpoint_of(settings)
-            last, claims = self._talked_about()
-            try:
-                action, calls = translate(endpoint, said, last, self.lab.subject.tasks, claims, settings.seed)
-            except ToolError as error:
-                action, problem = None, f"{problem} {error}"
-            else:
-                problem = f"{problem} {endpoint.model} could put it into none either."
-            if action is not None:
-                return _to_confirm(action, endpoint.model, calls)
+            prices = prices_of(settings)
+            purse = Purse(budget_of(settings.budget, prices), prices)
+            heard = translate(endpoint, self._with_context(said), self.lab.subject.tasks, settings.seed, purse)
+            if heard.understood is not None:
+                return _to_confirm(said, heard.understood, endpoint.model, heard.turns)
+            problem = f"{problem} {heard.problem}"
         lines = (Line(text=problem, style="yellow"), *plain("Understood is:"), *plain(*UNDERSTOOD, indent=2))
-        return Reply(kind="not_understood", lines=lines, calls=calls)
+        return Reply(kind="not_understood", lines=lines, calls=len(heard.turns))
 
-    def _talked_about(self) -> tuple[str, list[str]]:
-        """The last question, and the claims that a message may be about."""
+    def _with_context(self, said: str) -> Said:
+        """A message with the last question, and the claims that it may be about."""
         runs = Runs(self.lab.settings.home, self.history.turns, self.lab.subject.key)
         if not runs.focus:
-            return "", []
+            return Said(words=said)
         claims = runs.report(runs.focus).claims if runs.ended(runs.focus) else ()
-        return runs.question(runs.focus), [claim.id for claim in claims]
+        return Said(words=said, last=runs.question(runs.focus), claims=tuple(claim.id for claim in claims))
+
+
+def _looks_like_path(text: str) -> bool:
+    return PATH.match(text) is not None or text.endswith(PAIRS_IN)
 
 
 def _numbered(number: int, options: tuple[Option, ...]) -> Action:
@@ -134,14 +137,16 @@ def _numbered(number: int, options: tuple[Option, ...]) -> Action:
     return options[number - 1].action
 
 
-def _to_confirm(action: Action, model: str, calls: int) -> Reply:
+def _to_confirm(said: str, found: Understood, model: str, turns: tuple[TurnOfModel, ...]) -> Reply:
     """What a language model made of a message, all of it, for a yes before anything runs."""
-    pairs = plain(
-        *(visible(f"{p.clean!r} → {p.answer!r}; {p.corrupted!r} → {p.foil!r}") for p in action.pairs), indent=4
-    )
-    what = action.question if action.do == "investigate" else f"show {action.what}"
-    asked = asking_back(
-        f"{visible(model)} understands this as:", (Option(label=visible(what), action=action),), calls=calls
-    )
+    pairs = plain(*map(in_a_line, found.pairs), indent=4)
+    if found.claim:
+        what, action = f"show {found.claim}", Action(do="show", what=found.claim)
+    else:
+        put = Put(words=said, by=model, agreed=True, wrote_pairs=bool(found.pairs), turns=turns)
+        because, what = f"as {model} read it", found.question
+        action = Action(do="investigate", question=what, pairs=found.pairs, put=put, because=because)
+    option = Option(label=visible(what), action=action)
+    asked = asking_back(f"{visible(model)} understands this as:", (option,), calls=len(turns))
     head, option, how = asked.lines
     return asked.model_copy(update={"lines": (head, option, *pairs, how)})

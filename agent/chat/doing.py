@@ -1,5 +1,6 @@
 """What a chat does about an action, once it is clear which is meant."""
 
+import os.path
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,7 +9,7 @@ from ...tools import ToolError
 from ..budget import budget_of, prices_of
 from ..commands.asking import read_pairs
 from ..planners.interface import ContrastPair
-from ..planners.reading import read_question
+from ..planners.reading import form_of, read_question
 from ..report._text import visible
 from ..runs import RunFolder
 from .commands import help_lines
@@ -46,8 +47,10 @@ class Doing:
         return found(action) if found else self._from_a_report(action)
 
     def _do_investigate(self, action: Action) -> Reply:
-        pairs = action.pairs or (read_pairs(Path(action.pairs_from).expanduser()) if action.pairs_from else ())
-        if needs_pairs(action.question) and not pairs:
+        # A path that names no home stays as it is, and is then a file that is not there.
+        file = os.path.expanduser(action.pairs_from)
+        pairs = action.pairs or (read_pairs(Path(file)) if file else ())
+        if form_of(action.question) == "where" and not pairs:
             text = f"Which pairs show {action.question!r}? Give the path of a file (JSON or CSV)."
             return Reply(kind="asked_back", lines=plain(visible(text)), wants_pairs=action.question)
         read_question(action.question, pairs)
@@ -55,15 +58,17 @@ class Doing:
         if known and not action.anew:
             head = f"Run {known} of this chat answered that, on these weights; /again measures it anew."
             return self._answered(known, (*plain(head, style="dim"), *Told(self.runs.report(known)).answer()))
-        folder = self.lab.begin(action.question, pairs)
+        folder = self.lab.begin(action.question, pairs, action.put)
         self.history.open(Turn(said=self.said, reply=stopped(action.question, folder.name)))
         self.tell(_heading(action, folder))
         return self._run(folder)
 
     def _do_again(self, action: Action) -> Reply:
         info = self.runs.folder(self._one(action)).info
-        pairs = tuple(ContrastPair.model_validate(pair) for pair in info.pairs)
-        return self._do_investigate(Action(do="investigate", question=info.question, pairs=pairs, anew=True))
+        # What it took to understand the question was spent in the run before.
+        put = info.put.model_copy(update={"turns": ()}) if info.put else None
+        again = Action(do="investigate", question=info.question, pairs=_pairs_of(info.pairs), put=put, anew=True)
+        return self._do_investigate(again)
 
     def _do_resume(self, action: Action) -> Reply:
         waiting = [t.reply.run for t in self.history.turns if t.reply.kind == "stopped"]
@@ -149,6 +154,11 @@ class Doing:
         paths = plain(*(str(folder.path / f"report.{kind}") for kind in ("html", "md", "json")), indent=2)
         verify = Line(text=f"Measure every number again: {verify_command(self.lab.settings, name)}", style="dim")
         return self._answered(name, (*told.answer(), *paths, verify))
+
+    def _do_verify(self, action: Action) -> Reply:
+        name = self._one(action)
+        lines = self.lab.verify(self.runs.report(name), self.runs.folder(name))
+        return Reply(kind="answered", lines=tuple(lines), run=name)
 
     def _do_runs(self, action: Action) -> Reply:
         lines = [
@@ -245,12 +255,6 @@ class Ambiguous(Exception):
                 for name, question in runs
             ),
         )
-
-
-def needs_pairs(question: str) -> bool:
-    """Whether a question is of the form that takes contrast pairs."""
-    stand_in = ContrastPair(clean="a", corrupted="b", answer="a", foil="b")
-    return read_question(question, (stand_in,)).kind == "where"
 
 
 def _pairs_of(pairs: tuple[dict[str, Any], ...]) -> tuple[ContrastPair, ...]:

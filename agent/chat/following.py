@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from pydantic import Field
 
 from ...tools import Frozen, Row, TaskFamily, Template
+from ..planners.reading import why_question
 
 MOST_OFFERED = 6
 
@@ -69,11 +70,6 @@ def _other_family(family: TaskFamily, word: str, asked: Asked | None) -> Iterato
 
 def _question(family: TaskFamily, template: Template, row: Row) -> str:
     return why_question(row.slots[family.answer], template.fill(row.slots))
-
-
-def why_question(answer: str, prompt: str) -> str:
-    """The question in the form that the planner reads."""
-    return f"Why does the model answer '{answer}' after '{prompt}'?"
 
 
 def _spelling(tasks: Sequence[TaskFamily], word: str) -> str:

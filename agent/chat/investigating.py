@@ -10,13 +10,15 @@ from ..asking import Where, desk_for, start_run
 from ..bench import card_of, request_id
 from ..budget import budget_of, prices_of
 from ..commands.asking import consultant_of, planned_of, run_to_its_end, writer_of
+from ..commands.progress import shown
+from ..commands.verifying import told, verified
 from ..commands.vocabulary import with_known_words
 from ..endpoint import endpoint_of
 from ..planners.interface import ContrastPair, Experiment, SubjectCard
 from ..planners.protocol import ProtocolPlanner
 from ..planners.reading import read_question
 from ..report.schema import Report, read_report
-from ..runs import RunFolder
+from ..runs import Put, RunFolder
 from ..settings import Settings
 from .planning import planned_steps
 from .reuse import Earlier
@@ -50,19 +52,20 @@ class Lab:
         budget_of(text, prices)
         self.settings = self.settings.model_copy(update={"budget": text})
 
-    def begin(self, question: str, pairs: tuple[ContrastPair, ...]) -> RunFolder:
+    def begin(self, question: str, pairs: tuple[ContrastPair, ...], put: Put | None = None) -> RunFolder:
         """A new run's folder.
+
+        Args:
+            put: how the person put the question, where a language model made it of that.
 
         Raises:
             ToolError: the question cannot be put to the model.
         """
         settings, task = self.settings, read_question(question, pairs)
         probes_by = endpoint_of(settings).model if settings.probes == "llm" else ""
-        planned = planned_of(settings)
+        how = settings.seed, settings.device, pairs, probes_by, planned_of(settings), put
         try:
-            return start_run(
-                self.where, self.subject, question, settings.seed, settings.device, pairs, probes_by, planned
-            )
+            return start_run(self.where, self.subject, question, *how)
         except ToolError as error:
             raise with_known_words(error, task.prompt, self.subject.tasks) from error
 
@@ -78,6 +81,18 @@ class Lab:
             run_to_its_end(self.console, desk, "/resume")
         return read_report(folder.path / "report.json")
 
+    def verify(self, report: Report, folder: RunFolder) -> list[Line]:
+        """How many numbers of a run's report come out the same when they are measured again."""
+        from ...tools import load_subject
+
+        def load(name: str) -> "Subject":
+            return self.subject if name == self.subject.key.model else load_subject(name, self.settings.device)
+
+        with shown("measuring again") as progress:
+            found = verified(self.settings, report, folder, load, progress)
+        lines = told(report, found, record_checked=True)
+        return [Line(text=line.plain, style=str(line.style)) for line in lines]
+
     def plan(self, question: str, pairs: tuple[ContrastPair, ...], earlier: Sequence[RunFolder]) -> list[Line]:
         """What a question would have measured, as far as is known without measuring."""
 
@@ -86,7 +101,8 @@ class Lab:
             return next((found for run in earlier if (found := run.kept(wanted))), None)
 
         planner = ProtocolPlanner(self.settings.seed)
-        lines = [*planned_steps(planner, read_question(question, pairs), self.card, kept)]
-        if self.settings.planner == "llm":
+        task = read_question(question, pairs)
+        lines = [*planned_steps(planner, task, self.card, kept)]
+        if self.settings.planner == "llm" and task.kind != "feature":
             lines.append(Line(text="A language model plans here and may choose otherwise; this is the fixed course."))
         return lines

@@ -6,8 +6,7 @@ Pure text: which run, row or claim a word stands for is found out by whoever doe
 import re
 from collections.abc import Callable
 
-from ..planners.interface import CannotRead, ContrastPair
-from ..planners.reading import FORMS, read_question
+from ..planners.reading import FORMS, form_of
 from .turns import Action
 
 UNDERSTOOD = (
@@ -118,12 +117,7 @@ def _question(text: str) -> Action | None:
     file = ""
     if found := _PAIRS.search(text):
         file, text = found["file"], text[: found.start()]
-    stand_in = ContrastPair(clean="a", corrupted="b", answer="a", foil="b")  # what a form needs to be recognised
-    try:
-        read_question(text, (stand_in,))
-    except CannotRead:
-        return None
-    return Action(do="investigate", question=text, pairs_from=file)
+    return Action(do="investigate", question=text, pairs_from=file) if form_of(text) else None
 
 
 def _follow_up(said: str) -> Action | None:

@@ -24,7 +24,8 @@ def spending(budget: Budget, runs: Sequence[RunFolder], calls: int) -> Iterator[
         entries = read_ledger(run.ledger) if run.ledger.is_file() else ()
         taken = {entry.body["reused"] for entry in entries if "reused" in entry.body}
         reused += len(taken)
-        said += [Turn.model_validate(entry.body["turn"]) for entry in entries if "turn" in entry.body]
+        turns = (Turn.model_validate(entry.body["turn"]) for entry in entries if "turn" in entry.body)
+        said += (turn for turn in turns if turn.role != "reader")  # these are counted with the messages
         ids = {entry.body["measurement"] for entry in entries if entry.kind in ("measurement", "confirmed")}
         for found in (run.measurement(one) for one in ids - taken):
             measured += 1

@@ -7,12 +7,13 @@ from pydantic import Field
 
 from ...tools import Frozen
 from ..planners.interface import ContrastPair
+from ..runs import Put
 
 Asking = Literal["investigate", "again", "resume", "swap"]
 Answering = Literal[
     "why", "held", "layer", "feature", "site", "sure", "show", "measured", "missing", "prompting", "recall", "report"
 ]
-Aside = Literal["runs", "plan", "budget", "undo", "help", "quit", "nothing"]
+Aside = Literal["verify", "runs", "plan", "budget", "undo", "help", "quit", "nothing"]
 Do = Asking | Answering | Aside
 Kind = Literal["investigated", "stopped", "answered", "asked_back", "not_understood", "refused", "quit"]
 _CITED = re.compile(r"\bm-[0-9a-f]{4,64}\b")
@@ -25,6 +26,7 @@ class Action(Frozen):
     question: str = Field(default="", description="Investigate: the question, in a form that the planner reads.")
     pairs: tuple[ContrastPair, ...] = Field(default=(), description="Investigate: contrast pairs.")
     pairs_from: str = Field(default="", description="Investigate: file of the pairs, not read yet.")
+    put: Put | None = Field(default=None, description="Investigate: how the person put it, where that was read.")
     anew: bool = Field(default=False, description="Investigate: even where this chat has the answer already.")
     what: str = Field(default="", description="What it is about: a word, a layer, a claim, a measurement.")
     run: str = Field(default="", description="Which run, in the person's words; empty for the one talked about.")

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from ...tools import ToolError
 from .._attempts import tier_of
-from ..asking import Where, ask, desk_for, start_run
+from ..asking import FIXED_COURSE, Where, ask, desk_for, planning_model, refuse_what_is_no_text, start_run
 from ..budget import budget_of, prices_of
 from ..console import TEXT, Watcher, hang
 from ..endpoint import endpoint_of
@@ -24,11 +24,13 @@ from ..planners.llm_conversing import CHARACTERS_PER_TOKEN
 from ..planners.llm_endpoint import EndpointError
 from ..planners.llm_writing import ProbeWriter
 from ..planners.reading import FORMS, read_question
+from ..report._asked import how_asked
 from ..report._text import visible
 from ..runs import Planned, RunFolder, UnreadableFile
 from ..settings import Settings, read_settings
 from .approving import approve_with, asked_here, keep_waiting, print_waiting
 from .output import print_json
+from .understanding import Question, is_free, put_into_form
 from .vocabulary import with_known_words
 
 if TYPE_CHECKING:
@@ -38,18 +40,46 @@ if TYPE_CHECKING:
 
 
 def ask_command(
-    settings: Settings, question: str, pairs: Path | None, resume: str, use_memory: bool, download: bool, as_json: bool
+    settings: Settings,
+    question: str,
+    pairs: Path | None,
+    resume: str,
+    use_memory: bool,
+    download: bool,
+    as_json: bool,
+    yes: bool = False,
 ) -> "Report":
-    """Start or go on with a run, show it, and print what it found; returns the report."""
+    """Start or go on with a run, and with the one that is to follow it, show them, and print what the last one found;
+    returns its report.
+
+    Args:
+        yes: how a language model reads the question need not be agreed to.
+    """
     from ..answering import print_answer
+    from ..beside import halves
     from ..report.schema import read_report
 
     where = Where(settings.home, settings.memory, use_memory)
-    subject, folder = (
-        _resumed(settings, resume, question, download) if resume else _begun(settings, where, question, pairs, download)
-    )
+    console = Console(stderr=as_json, soft_wrap=not (sys.stderr if as_json else sys.stdout).isatty())
+    if resume:
+        subject, folder = _resumed(settings, resume, question, download)
+    else:
+        confirm = sys.stdin.isatty() and sys.stdout.isatty() and not as_json and not yes
+        subject, folder = _begun(settings, where, question, pairs, download, console, confirm)
+    for half in halves(folder):
+        _investigate(settings, where, console, subject, folder := half)
+    report = read_report(folder.path / "report.json")
+    paths = folder.reports
+    if as_json:
+        print_json(summary(report, paths))
+    else:
+        print_answer(console, report, paths, _command("verify", settings, folder))
+    return report
+
+
+def _investigate(settings: Settings, where: Where, console: Console, subject: "Subject", folder: RunFolder) -> None:
+    """Take one run to its end, saying how to go on with it where that does not come about."""
     try:
-        console = Console(stderr=as_json, soft_wrap=not (sys.stderr if as_json else sys.stdout).isatty())
         _print_head(console, subject, folder)
         advisers = writer_of(settings, folder), consultant_of(settings, folder)
         with desk_for(where, subject, folder, *advisers) as desk:
@@ -60,13 +90,6 @@ def ask_command(
     except KeyboardInterrupt:
         way = _command("ask --resume", settings, folder)
         raise Stopped(f"Nothing measured is lost; to go on with this run: {way}") from None
-    report = read_report(folder.path / "report.json")
-    paths = folder.reports
-    if as_json:
-        print_json(summary(report, paths))
-    else:
-        print_answer(console, report, paths, _command("verify", settings, folder))
-    return report
 
 
 def run_to_its_end(console: Console, desk: "Desk", resume: str) -> None:
@@ -105,12 +128,15 @@ def consultant_of(settings: Settings, folder: RunFolder) -> Consultant | None:
     return Consultant(lambda: endpoint_of(settings), model) if model else None
 
 
-def planned_of(settings: Settings) -> Planned:
+def planned_of(settings: Settings, may_compare: bool = False) -> Planned:
     """Who is to plan a new run, and within what.
+
+    Args:
+        may_compare: whether a second run can follow.
 
     Raises:
         SettingError: a language model is to plan, try claims or word the answer, and none is set; or one that does not
-            plan is to be blinded.
+            plan is to be blinded; or a second run is to follow, and none can.
         ToolError: a budget that cannot be read.
     """
     prices = prices_of(settings)
@@ -118,13 +144,19 @@ def planned_of(settings: Settings) -> Planned:
         raise SettingError(
             f"`blind` is {settings.blind}, but no language model plans, so nobody can be blinded. Set `planner` to llm."
         )
+    compare = settings.blind == "compare"
+    if compare and not may_compare:
+        raise SettingError(
+            "`blind` is compare, which takes two runs, and `vesalius ask` alone makes two. Set `blind` to names or off."
+        )
     return Planned(
         by=endpoint_of(settings).model if settings.planner == "llm" else "",
         advised_by=endpoint_of(settings).model if "llm" in (settings.refute, settings.writer) else "",
         refute=settings.refute,
         attempts=settings.refute_attempts,
         writer=settings.writer,
-        blind=settings.blind,
+        blind="names" if settings.blind == "compare" else settings.blind,
+        compare=compare,
         room=settings.planner_room * CHARACTERS_PER_TOKEN,
         budget=budget_of(settings.budget, prices),
         prices=prices,
@@ -134,7 +166,8 @@ def planned_of(settings: Settings) -> Planned:
 
 def _resumed(settings: Settings, resume: str, question: str, download: bool) -> "tuple[Subject, RunFolder]":
     folder = RunFolder.open(settings.home, resume)
-    if question.strip() not in ("", folder.info.question.strip()):
+    put = folder.info.put
+    if question.strip() not in ("", folder.info.question.strip(), put.words.strip() if put else ""):
         raise ToolError(
             f"Run {folder.name} asks {folder.info.question!r}, not {question!r}.",
             mend="Leave the question out to go on with the run, or leave --resume out to ask anew.",
@@ -145,28 +178,50 @@ def _resumed(settings: Settings, resume: str, question: str, download: bool) -> 
 
 
 def _begun(
-    settings: Settings, where: Where, question: str, pairs: Path | None, download: bool
+    settings: Settings,
+    where: Where,
+    question: str,
+    pairs: Path | None,
+    download: bool,
+    console: Console,
+    confirm: bool,
 ) -> "tuple[Subject, RunFolder]":
-    """The model and a new run's folder; a question that cannot be read is refused before the model is loaded."""
+    """The model and a new run's folder; a question that cannot be read is refused before the model is loaded, unless a
+    language model is to read it: that one is told of the model's task data."""
     if not question.strip():
         listed = "\n".join(f"  {form}" for form in FORMS)
         raise CannotRead("No question was given.", mend=f'Usage: vesalius ask "QUESTION". Forms of question:\n{listed}')
-    given = read_pairs(pairs) if pairs else ()
-    task = read_question(question, given)
+    refuse_what_is_no_text(question)
+    asked = Question(text=question, pairs=read_pairs(pairs) if pairs else ())
+    if not (free := is_free(settings, question)):
+        read_question(question, asked.pairs)
     probes_by = endpoint_of(settings).model if settings.probes == "llm" else ""
-    planned = planned_of(settings)
+    planned = planned_of(settings, may_compare=True)
     from ...tools import load_subject
 
     subject = load_subject(settings.model, settings.device, download=download)
+    if free:
+        asked = put_into_form(settings, question, asked.pairs, subject.tasks, console, confirm)
+    task = read_question(asked.text, asked.pairs)
+    how = settings.seed, settings.device, asked.pairs, probes_by, planned, asked.put
     try:
-        run = start_run(where, subject, question, settings.seed, settings.device, given, probes_by, planned)
-        return subject, run
+        return subject, start_run(where, subject, asked.text, *how)
     except ToolError as error:
         raise with_known_words(error, task.prompt, subject.tasks) from error
 
 
 def _print_head(console: Console, subject: "Subject", folder: RunFolder) -> None:
-    hang(console, Text(visible(folder.info.question), style="bold"), 0, TEXT)
+    from ..beside import which_half
+
+    info = folder.info
+    hang(console, Text(visible(info.question), style="bold"), 0, TEXT)
+    if info.put:
+        hang(console, Text(visible(f"{how_asked(info.put)} {info.put.words!r}"), style="dim"), 0, TEXT)
+    if info.planned.by and not planning_model(info):
+        said = f"{info.planned.by} is not asked to plan: {FIXED_COURSE}"
+        hang(console, Text(visible(said), style="dim"), 0, TEXT)
+    if which := which_half(info):
+        hang(console, Text(visible(which), style="bold"), 0, TEXT)
     about = f"model {visible(subject.key.model)}, fingerprint {subject.key.fingerprint[:12]}, "
     hang(console, Text(f"{about}{subject.shape.n_layers} layers, on {subject.device}", style="dim"), 0, TEXT)
     console.print(Text(f"run {folder.name}\n", style="dim"), soft_wrap=True)
@@ -183,11 +238,14 @@ def _command(command: str, settings: Settings, folder: RunFolder) -> str:
 
 def summary(report: "Report", paths: dict[str, str]) -> dict[str, Any]:
     """What `--json` prints."""
+    from ..report._beside_words import as_data
     from ..report.figures import Lookup, render_plain
 
     lookup = Lookup.of(report)
     return {
         "run": report.run,
+        "question": report.question,
+        "asked": report.asked.model_dump(mode="json") if report.asked else None,
         "answer": " ".join(render_plain(sentence, lookup) for sentence in report.answer),
         "premise_holds": report.premise.holds,
         "claims": [
@@ -201,6 +259,7 @@ def summary(report: "Report", paths: dict[str, str]) -> dict[str, Any]:
             }
             for claim in report.claims
         ],
+        "beside": as_data(report),
         "measurements": [
             {"id": m.measurement.id, "tool": m.measurement.tool, "phase": m.phase, "digest": m.measurement.digest}
             for m in report.measurements

@@ -5,7 +5,6 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from ...tools import ToolError
-from ..budget import budget_of, prices_of
 from ..chat.conversation import Conversation
 from ..chat.history import About, History, names, new_name, open_history
 from ..chat.investigating import Lab
@@ -14,6 +13,7 @@ from ..chat.turns import plain
 from ..endpoint import endpoint_of
 from ..report._text import visible
 from ..settings import Settings
+from .asking import planned_of
 
 if TYPE_CHECKING:
     from ...tools import Subject
@@ -61,9 +61,8 @@ def _is_elsewhere(settings: Settings) -> bool:
 
 def _refuse_what_cannot_work(settings: Settings) -> None:
     """What is wrong in the settings is said before a model is loaded."""
-    prices = prices_of(settings)
-    budget_of(settings.budget, prices)
-    if "llm" in (settings.planner, settings.probes):
+    planned_of(settings)
+    if settings.probes == "llm":
         endpoint_of(settings)
 
 

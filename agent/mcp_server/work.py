@@ -12,6 +12,7 @@ from ..commands.approving import approve_with, keep_waiting
 from ..commands.asking import consultant_of, planned_of, writer_of
 from ..commands.kept import keep_alone
 from ..commands.strongest import strongest_of
+from ..commands.verifying import verified
 from ..commands.vocabulary import with_known_words
 from ..console import in_short
 from ..endpoint import endpoint_of
@@ -131,22 +132,12 @@ class Workshop:
 
     def verify(self, folder: RunFolder, job: Job) -> Plain:
         """Measure every number of a run's report again."""
-        from ...tools import usable_device
-        from ..rebuilding import record_drifts
-        from ..rejudging import rejudged
-        from ..report.verify import DRIFTED, REPRODUCED, exit_status, verify
-
-        report = report_of(folder)
-        usable_device(self.settings.device)  # otherwise every measurement would fail in the words of its device
+        from ..report.verify import DRIFTED, REPRODUCED, exit_status
 
         def load(name: str) -> "Subject":
             return self.subject(self.allowed(name))
 
-        found = verify(report, load, job.progress, lambda again: rejudged(report, again))
-        if not found.not_reproducible:
-            where = Where(self.home, use_memory=False)
-            record = record_drifts(report, where, load(report.subject.key.model), folder)
-            found = found.model_copy(update={"drifted": (*found.drifted, *record)})
+        found = verified(self.settings, report_of(folder), folder, load, job.progress)
         words = {REPRODUCED: "reproduced", DRIFTED: "drifted"}
         return {
             "run": folder.name,

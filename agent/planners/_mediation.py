@@ -28,7 +28,7 @@ def stream_sites(card: SubjectCard) -> tuple[str, ...]:
 
 def explorations(pool: Pool, card: SubjectCard) -> Iterator[Experiment]:
     """Patch everything once on discovery pairs."""
-    places = [p for p in (pool.entity_position, "last") if p]
+    places = places_patched(pool)
     components = [f"{kind}.{layer}" for layer in range(card.n_layers) for kind in ("attn_out", "mlp_out")]
     heads = [f"head.{layer}.{head}" for layer in range(card.n_layers) for head in range(card.n_heads)]
     stream = list(stream_sites(card))
@@ -43,6 +43,11 @@ def explorations(pool: Pool, card: SubjectCard) -> Iterator[Experiment]:
     if pool.reference_one_hop:
         why = f"whether prompts that ask only the {pool.mediator} hold it in the same form"
         yield _sweep("variable one-hop", pool.discovery.swap, stream, ["entity"], why, reference=pool.reference_one_hop)
+
+
+def places_patched(pool: Pool) -> list[str]:
+    """Where parts are patched: at the tokens that are swapped, where they can be aligned, and at the last."""
+    return [position for position in (pool.entity_position, "last") if position]
 
 
 def _sweep(
@@ -72,17 +77,24 @@ class Cells:
 
 def proposals(pool: Pool, view: View) -> tuple[Proposal, ...]:
     """Predictions about held-out pairs, from what the sweeps showed on discovery pairs."""
-    drafts = [*_variable(pool, view), *_carriers(pool, view), *_components(pool, view)]
-    return tuple(draft.numbered(i) for i, draft in enumerate(drafts, start=1))
+    return numbered([*_variable(pool, view), *_carriers(pool, view), *_components(pool, view)])
 
 
-def prediction_about(pool: Pool, claim: str, site: str, position: str) -> "Draft":
+def numbered(drafts: Sequence["Draft"], first: int = 1) -> tuple[Proposal, ...]:
+    """Drafts as proposals, numbered on from `first`."""
+    return tuple(draft.numbered(number) for number, draft in enumerate(drafts, start=first))
+
+
+def prediction_about(pool: Pool, claim: str, site: str, position: str, without: Sequence[str] = ()) -> "Draft":
     """A prediction of a known form about a place of the caller's choice.
 
     Args:
         claim: `carries`, `part_of_path`, `holds_variable` or `lacks_variable`; the last two where task data name a
             variable.
+        without: parts that are taken out, where the claim is `part_of_path`.
     """
+    if without:
+        return with_taken_out(pool, site, position, without)
     if claim == "holds_variable":
         return _presence(pool, site)
     if claim == "lacks_variable":
@@ -104,10 +116,11 @@ class Draft:
         arms: Sequence[ArmParts],
         alternatives: Sequence[str],
         direction: str = "positive",
+        without: Sequence[str] = (),
     ) -> None:
         self.pool, self.kind, self.site, self.position = pool, kind, site, position
         self.statement, self.refuted_if, self.alternatives = statement, refuted_if, tuple(alternatives)
-        self.arms, self.direction = [arm for arm in arms if arm[1]], direction
+        self.arms, self.direction, self.without = [arm for arm in arms if arm[1]], direction, tuple(without)
 
     def numbered(self, number: int) -> Proposal:
         """The proposal under its number in this investigation."""
@@ -134,6 +147,8 @@ class Draft:
         args: dict[str, Any] = {"pairs": list(pairs), "sites": [self.site], "positions": [self.position]}
         if reference:
             args |= {"value": "class_mean", "reference": list(reference)}
+        if self.without:
+            args["without"] = list(self.without)
         return Arm(label=family, counterfactual_family=family, tool="patch", args=args)
 
 
@@ -244,7 +259,20 @@ PART = (
 )
 
 
-def _patched(pool: Pool, site: str, position: str, wording: tuple[str, str]) -> Draft:
+TAKES_OVER = (
+    "With {out} taken out, `{site}` at {place} is part of the path: taking its output from another prompt moves the "
+    "answer towards that prompt's.",
+    "another component carries it then and this one only goes along",
+)
+
+
+def with_taken_out(pool: Pool, site: str, position: str, out: Sequence[str]) -> "Draft":
+    """A prediction about a part where other parts write nothing."""
+    named = ", ".join(f"`{node}`" for node in out)
+    return _patched(pool, site, position, (TAKES_OVER[0].replace("{out}", named), TAKES_OVER[1]), out)
+
+
+def _patched(pool: Pool, site: str, position: str, wording: tuple[str, str], without: Sequence[str] = ()) -> Draft:
     """A prediction about one place, by two kinds of counterfactual."""
     split = pool.confirmation
     at_entity = position == pool.entity_position
@@ -261,4 +289,5 @@ def _patched(pool: Pool, site: str, position: str, wording: tuple[str, str]) -> 
         "the patch moves no more than the region of no interest",
         [("values from the swapped prompt", split.swap, ()), (*second, ())],
         (wording[1],),
+        without=without,
     )

@@ -5,9 +5,11 @@ Every figure is a reference that the report fills in; a digit typed here would b
 
 from collections.abc import Iterator, Sequence
 
+from ...tools import NO_GAP
+from .._evidence import TWIN
 from .._samples import arm_key
 from ..report.schema import Sentence
-from . import _described, _mediation, _names
+from . import _described, _mediation, _names, _stand_ins
 from ._pairs import MAJORITY, Pool
 from ._plain import effect_of, name, number, say, share
 from .interface import JudgedClaim, View, Words
@@ -82,6 +84,7 @@ class Wording:
         yield from self._carried(found)
         if found.components:
             yield self._path(found)
+        yield from _stand_ins.sentences(found.stand_ins, self.view)
         yield from _names.confirmed(self.claims)
         for claim in found.other:
             yield say(claim.proposal.hypothesis.statement.rstrip("."), f"(effect {effect_of(claim)}).")
@@ -120,14 +123,15 @@ class Wording:
         return [c for c in self.claims if c.proposal.hypothesis.kind == "absence" and _tool(c) == "patch"]
 
     def _idle(self) -> Iterator[Sentence]:
-        """Places that were patched and move next to nothing."""
+        """Places that were patched and move next to nothing, but for what claims say of them with others taken out."""
+        behind = {_place(claim)[0] for claim in Found(self.claims).stand_ins}
         for key, what in (("components", "blocks"), ("heads", "heads")):
             swept = self.view.results.get(key)
             if swept is None:
                 continue
             idle: dict[str, list[str]] = {}
             for cell in swept.result["cells"]:
-                if abs(cell["effect"]) < _mediation.GONE:
+                if abs(cell["effect"]) < _mediation.GONE and cell["site"] not in behind:
                     idle.setdefault(cell["position"], []).append(name(cell["site"]))
             for position, sites in idle.items():
                 where = "the last token" if position == "last" or self.pool is None else self.pool.place
@@ -200,8 +204,7 @@ class Wording:
             )
         yield from self._idle()
         yield from _names.unconfirmed(self.claims, self.view)
-        for key, reason in self.view.failed.items():
-            yield say(f"The experiment {name(key)} could not run:", name(reason) + ".")
+        yield from self._not_run()
         if self.premise_holds is False or self.view.task.kind == "feature":
             return
         if self.pool is None and self.view.task.kind == "where":
@@ -217,6 +220,18 @@ class Wording:
             )
         if self.pool and self.pool.mediator and not any(c.proposal.hypothesis.kind == "variable" for c in self.claims):
             yield from self._unused_mediator(self.pool.mediator, self.pool.entity)
+
+    def _not_run(self) -> Iterator[Sentence]:
+        """What could not run; twins that tell no answers apart are named together, as nothing could move in them."""
+        twins = [key for key, why in self.view.failed.items() if TWIN in key and NO_GAP in why]
+        for key, reason in self.view.failed.items():
+            if key not in twins:
+                yield say(f"The experiment {name(key)} could not run:", name(reason) + ".")
+        if twins:
+            named = _listed([*map(name, dict.fromkeys(key.partition(":")[0] for key in twins))])
+            yield say(
+                f"{TWIN.capitalize()} weights answer both prompts of a pair alike: nothing of {named} could move there."
+            )
 
     def _unused_mediator(self, mediator: str, entity: str) -> Iterator[Sentence]:
         """What a sweep over the mediator says where nothing of it was sealed; nothing where there was no sweep."""
@@ -241,7 +256,9 @@ class Found:
         self.any = bool(supported)
         self.variable = [c for c in supported if c.proposal.hypothesis.kind == "variable"]
         self.absent = [c for c in supported if c.proposal.hypothesis.kind == "absence" and _tool(c) == "patch"]
-        patched = [c for c in supported if c.proposal.hypothesis.kind == "mediation" and _tool(c) == "patch"]
+        mediating = [c for c in supported if c.proposal.hypothesis.kind == "mediation" and _tool(c) == "patch"]
+        self.stand_ins = [c for c in mediating if c.proposal.prediction.arms[0].args.get("without")]
+        patched = [c for c in mediating if c not in self.stand_ins]
         self.carriers = [c for c in patched if _place(c)[0].startswith("resid")]
         self.components = [c for c in patched if not _place(c)[0].startswith("resid")]
         self.other = [c for c in supported if _tool(c) not in ("patch", _names.TOOL)]

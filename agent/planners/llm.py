@@ -27,9 +27,10 @@ from .interface import (
 )
 from .llm_blinding import TOLD, Blind
 from .llm_course import Course, course_of
-from .llm_functions import functions
 from .llm_prompt import conversation
-from .llm_turns import Consultation, Planning, next_mode
+from .llm_refusals import asked_otherwise
+from .llm_room import longest_reply
+from .llm_turns import Consultation, Planning, terms_of
 from .llm_words import quoted
 from .protocol import ProtocolPlanner
 
@@ -100,15 +101,18 @@ class LLMPlanner:
         return self._protocol.word(view, claims).model_copy(update={"planning": self._planning(view)})
 
     def _consultation(self, view: View, pool: Pool, course: Course) -> Consultation:
-        mine = [turn for turn in view.turns if turn.role == "planner"]
-        mode = next_mode(mine)
+        mine = sum(turn.role == "planner" for turn in view.turns)
+        terms = terms_of(view.turns)
+        room = terms.room(self.room)
+        told = conversation(view, pool, course, terms.mode, room)
         return Consultation(
-            number=len(mine) + 1,
-            mode=mode,
-            messages=conversation(view, pool, course, mode, self.room),
-            functions=functions(course.opened),
+            number=mine + 1,
+            **terms.asked,
+            longest_reply=longest_reply(room),
+            messages=told.messages,
+            functions=told.functions,
             # A turn that failed is asked anew with another seed; one that was answered goes on.
-            seed=self.seed + len(mine),
+            seed=self.seed + mine,
         )
 
     def _planning(self, view: View) -> Planning | None:
@@ -123,6 +127,7 @@ class LLMPlanner:
             useless=course.in_vain,
             tokens=sum(turn.tokens_in + turn.tokens_out for turn in view.turns),
             estimated=any(turn.estimated for turn in view.turns),
+            asked_otherwise=asked_otherwise(terms_of(view.turns).left_out),
             ended=_ended(course, view),
             finished_by_protocol=course.given_up and course.finished is None,
         )

@@ -110,12 +110,12 @@ class Blinding:
             ToolError: they name features, whose layers cannot be hidden.
         """
         found = dict(args)
-        sites = found.get("sites")
-        if self.of_names and isinstance(sites, list):
-            if any(isinstance(site, str) and "/" in site for site in sites):
-                raise ToolError("Features are named by their layers, which are hidden.", mend="Name sites alone.")
-            found["sites"] = [self.true_site(site) if isinstance(site, str) else site for site in sites]
-        if self.of_arms and isinstance(sites, list):
+        for field in ("sites", "without"):
+            if self.of_names and isinstance(sites := found.get(field), list):
+                if any(isinstance(site, str) and "/" in site for site in sites):
+                    raise ToolError("Features are named by their layers, which are hidden.", mend="Name sites alone.")
+                found[field] = [self.true_site(site) if isinstance(site, str) else site for site in sites]
+        if self.of_arms and isinstance(found.get("sites"), list):
             found["random_draws"] = DRAWS
         return found
 

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 
-from .llm_conversing import ModeUnknown, converse
+from .llm_conversing import ModeUnknown, NotTaken, TooLong, converse
 from .llm_endpoint import BadReply, Chat, Endpoint, refuse_other_model
 from .llm_turns import Consultation, Turn
 
 TEMPERATURE = 0.3
+MARKS = {ModeUnknown: "mode_refused", TooLong: "too_long", NotTaken: "refused"}  # of a turn, by what went wrong
 RETRIES = 4  # of an endpoint that is overloaded or cannot be reached, with growing waits
 
 
@@ -16,10 +17,19 @@ class Consultant:
     Args:
         endpoint: where to ask, looked up when something is asked.
         model: the one that the run began with.
+        temperature: how freely it may word what it says.
+        retries: least number of further tries; an endpoint's own may be more (count).
     """
 
-    def __init__(self, endpoint: Callable[[], Endpoint], model: str) -> None:
+    def __init__(
+        self,
+        endpoint: Callable[[], Endpoint],
+        model: str,
+        temperature: float = TEMPERATURE,
+        retries: int = RETRIES,
+    ) -> None:
         self._endpoint, self.model = endpoint, model
+        self._temperature, self._retries = temperature, retries
 
     def consult(self, asked: Consultation) -> Turn:
         """What it said.
@@ -32,12 +42,11 @@ class Consultant:
         endpoint = self._endpoint()
         refuse_other_model(endpoint, self.model, "This run is planned")
         turn = Turn(number=asked.number, role=asked.role, mode=asked.mode, model=self.model)
-        with Chat(endpoint.model_copy(update={"retries": max(RETRIES, endpoint.retries)})) as chat:
+        patient = endpoint.model_copy(update={"retries": max(self._retries, endpoint.retries)})
+        with Chat(patient, asked.left_out) as chat:
             try:
-                spoken = converse(chat, asked, TEMPERATURE)
-            except ModeUnknown as error:
-                return turn.model_copy(update={"problem": error.message, "mode_refused": True})
+                found = converse(chat, asked, self._temperature).model_dump()
             except BadReply as error:
-                return turn.model_copy(update={"problem": error.message})
-        said = spoken.model_dump()
-        return Turn.model_validate(turn.model_dump() | said)
+                marks = {name for kind, name in MARKS.items() if isinstance(error, kind)}
+                found = {"problem": error.message, **dict.fromkeys(marks, True)}
+            return Turn.model_validate({**turn.model_dump(), **found, "left_out": sorted(chat.left_out)})

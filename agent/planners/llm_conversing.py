@@ -6,17 +6,17 @@ understood as well. Whatever comes is data: bounded in size and time, parsed str
 
 import json
 import re
+from collections.abc import Iterable
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 
 from ...tools import Frozen
-from .llm_endpoint import LONGEST_NAME, BadReply, Chat, bad_reply, first_of
-from .llm_turns import Call, Consultation, Mode
+from .llm_endpoint import LONGEST_NAME, BadReply, Chat, Refused, bad_reply, first_of
+from .llm_turns import MOST_WRITTEN, Call, Consultation
 
 CHARACTERS_PER_TOKEN = 4  # where a server does not count
 MOST_CALLS = 16  # of one reply
-MOST_WRITTEN = 4096  # tokens that are asked for at most
 LONGEST_STREAM = 4_000_000  # bytes: a stream spends some hundreds on every token
 LONGEST_SAID = 100_000  # characters of words and arguments together
 DATA, DONE = "data:", "[DONE]"
@@ -25,6 +25,14 @@ LINE = re.compile(r"\r\n|\n|\r")  # a stream's; other breaks of Unicode may stan
 
 class ModeUnknown(BadReply):
     """The endpoint refuses a request of this mode: it is to be asked in the next one."""
+
+
+class TooLong(BadReply):
+    """The endpoint takes no conversation of this length: it is to be asked with a shorter one."""
+
+
+class NotTaken(BadReply):
+    """The endpoint refuses this request, and took others of its mode: what is wrong is in the request."""
 
 
 class Spoken(Frozen):
@@ -101,29 +109,47 @@ def converse(chat: Chat, asked: Consultation, temperature: float) -> Spoken:
     Raises:
         EndpointError: no answer.
         ModeUnknown: the endpoint takes no functions, or holds itself to no form.
+        TooLong: the conversation is longer than it can read, and a shorter one can be made.
+        NotTaken: the request is refused, and others of its mode were not.
         BadReply: a reply that is none, that breaks off, or that is too long.
     """
     request: dict[str, Any] = {
         "messages": list(asked.messages),
         "temperature": temperature,
         "seed": asked.seed,
-        "max_tokens": MOST_WRITTEN,
+        "max_tokens": asked.longest_reply,
         "stream": True,
         "stream_options": {"include_usage": True},
     }
     if asked.mode == "native":
-        request["tools"] = [{"type": "function", "function": one} for one in asked.functions]
+        request["tools"] = tools_of(asked.functions)
     elif asked.mode == "json":
         request["response_format"] = {"type": "json_object"}
-    answer = chat.post(request, _refusal(asked.mode), LONGEST_STREAM)
+    try:
+        answer = chat.post(request, LONGEST_STREAM)
+    except Refused as refused:
+        found = _meant(refused, asked)
+        if found is None:
+            raise
+        raise found from None
     return _spoken(answer, chat.endpoint.model, request)
 
 
-def _refusal(mode: Mode) -> BadReply | None:
-    """What a status of 400 and its like mean: that the mode is unknown there, where there is another to try."""
-    if mode == "text":
+def tools_of(functions: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Functions as chat completions list them."""
+    return [{"type": "function", "function": one} for one in functions]
+
+
+def _meant(refused: Refused, asked: Consultation) -> BadReply | None:
+    """What a refusal says of the request; none where it says no more than that there is no answer."""
+    if refused.too_long and asked.may_shorten:
+        return TooLong("The endpoint takes no conversation of this length.", mend="Ask with a shorter one.")
+    if refused.too_long or asked.proven:
+        why = "this conversation is too long for it" if refused.too_long else "though it took others of its kind"
+        return NotTaken(f"The endpoint does not take this request: {why}.", mend="Ask for something else.")
+    if asked.mode == "text":
         return None
-    return ModeUnknown(f"The endpoint does not take requests of mode {mode}.", mend="Ask in the next mode.")
+    return ModeUnknown(f"The endpoint does not take requests of mode {asked.mode}.", mend="Ask in the next mode.")
 
 
 def _spoken(body: bytes, model: str, request: dict[str, Any]) -> Spoken:

@@ -4,7 +4,7 @@ Read from the first turn on each time, so that a resumed run, and one that was n
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -36,7 +36,7 @@ MOST_MEASUREMENTS = 60  # an investigation has room for as many, and for all tha
 USELESS_IN_A_ROW, USELESS_IN_ALL = 4, 10  # turns after which the deterministic planner finishes
 UNANSWERED = 2  # useless turns that one without an answer counts for: all its tries were waited for
 STREAM = ("resid_pre", "resid_mid", "resid_post")
-PARTS = ("attn_out", "mlp_out", "head")
+PARTS, TAKEN_OUT = ("attn_out", "mlp_out", "head"), ("mlp_out.", "head.")
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Course:
     card: SubjectCard
     answered: list[tuple[Turn, tuple[Answered, ...]]] = field(default_factory=list)
     opened: list[str] = field(default_factory=lambda: list(OPEN_AT_FIRST))
-    drafts: dict[tuple[str, str, str], Draft] = field(default_factory=dict)
+    drafts: dict[tuple[str, ...], Draft] = field(default_factory=dict)
     asked: dict[str, str] = field(default_factory=dict)  # key of an experiment by what it asks
     finished: str | None = None  # the reason given
     useless: int = 0  # turns that led to nothing; one without any answer counts twice
@@ -154,15 +154,13 @@ class Course:
         if len(self.drafts) >= MOST_PREDICTIONS:
             message = f"You have made {MOST_PREDICTIONS} predictions, and every one makes it harder for the others."
             raise ToolError(message, mend="Finish.")
-        site = str(
-            parse_site(self.blinding.true_site(word.site), self.card.n_layers, self.card.n_heads, self.card.n_heads)
-        )
-        self._refuse_mismatch(word, site)
+        site, *out = map(self._site, (word.site, *word.without))
+        self._refuse_mismatch(word, site, out)
         position = self.pool.entity_position if word.at == "entity" else "last"
         if position is None:
             raise ToolError("The swapped words cannot be aligned here.", mend="Predict something at `last`.")
-        draft = prediction_about(self.pool, word.claim, site, position)
-        place = (draft.kind, draft.site, draft.position)
+        draft = prediction_about(self.pool, word.claim, site, position, tuple(dict.fromkeys(out)))
+        place = (draft.kind, draft.site, draft.position, *sorted(draft.without))
         if place in self.drafts:
             raise ToolError("You predicted that already.", mend="Predict something else, or finish.")
         if not draft.arms:
@@ -171,11 +169,21 @@ class Course:
         self.drafts[place] = draft
         return f"Noted as prediction number {len(self.drafts)}: {draft.statement}"
 
-    def _refuse_mismatch(self, word: Predict, site: str) -> None:
+    def _site(self, name: str) -> str:
+        """A site under its own name."""
+        heads = self.card.n_heads
+        return str(parse_site(self.blinding.true_site(name), self.card.n_layers, heads, heads))
+
+    def _refuse_mismatch(self, word: Predict, site: str, out: Sequence[str]) -> None:
         kind = site.split(".")[0]
         allowed = PARTS if word.claim == "part_of_path" else STREAM
         if kind not in allowed:
             raise ToolError(f"`{word.claim}` is not said of {site}.", mend=f"Sites for it: {', '.join(allowed)}.")
+        if out and (word.claim != "part_of_path" or site in out or not all(one.startswith(TAKEN_OUT) for one in out)):
+            raise ToolError(
+                "Nothing can be predicted so with that taken out.",
+                mend='With claim="part_of_path", name other parts to take out: head.LAYER.HEAD or mlp_out.LAYER.',
+            )
         if word.claim.endswith("variable"):
             if not self.pool.reference:
                 raise ToolError(
@@ -197,6 +205,6 @@ def course_of(view: View, pool: Pool, blind: Blind = "off", seed: int = 0) -> Co
     opened = [name for name in OPEN_AT_FIRST if blinding.allows(name)]
     course = Course(pool, view.card, opened=opened, blinding=blinding)
     for turn in view.turns:
-        if turn.role == "planner" and course.finished is None and not turn.mode_refused:
+        if turn.role == "planner" and course.finished is None and turn.is_try:
             course.take(turn, view.failed)
     return course

@@ -6,6 +6,7 @@ says of a failed request is not passed on, for it may quote the request.
 
 import ipaddress
 import time
+from collections.abc import Collection
 from types import TracebackType
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import urlsplit
@@ -21,17 +22,31 @@ from pydantic import (
 )
 
 from ...tools import Frozen, ToolError
+from .llm_refusals import REFUSED, is_too_long, refused_parameter, without
 
 if TYPE_CHECKING:
     import openai
 
 LONGEST_REPLY = 200_000  # bytes
 LONGEST_NAME = 200  # characters of a model's name
-NOT_TAKEN = (400, 404, 415, 422, 501)  # statuses that say: not such a request
+_learnt: dict[tuple[str, str], frozenset[str]] = {}  # parameters that an address and model refuse, found out once
 
 
 class EndpointError(ToolError):
     """The endpoint gave no answer; nothing was learned from it, and it can be asked again."""
+
+
+class Refused(EndpointError):
+    """The endpoint answered that it does not take such a request.
+
+    Args:
+        parameter: what it does not take of it, if a request can do without.
+        too_long: whether it is the length of the conversation.
+    """
+
+    def __init__(self, error: EndpointError, parameter: str, too_long: bool) -> None:
+        super().__init__(error.message, mend=error.mend)
+        self.parameter, self.too_long = parameter, too_long
 
 
 class BadReply(ToolError):
@@ -118,13 +133,22 @@ class Reply(Frozen):
 
     content: str
     model: str = Field(description="Model that the endpoint says it asked, or else the one that it was asked for.")
+    temperature: float | None = Field(description="As it was asked for; none where the endpoint takes none.")
 
 
 class Chat:
-    """Asks an endpoint, from as many threads as like; a context manager."""
+    """Asks an endpoint, from as many threads as like; a context manager.
 
-    def __init__(self, endpoint: Endpoint) -> None:
+    A parameter that the endpoint refuses, and that a request can do without, is left out from then on.
+
+    Args:
+        left_out: parameters that it is known to refuse.
+    """
+
+    def __init__(self, endpoint: Endpoint, left_out: Collection[str] = ()) -> None:
         self.endpoint = endpoint
+        self._key = (endpoint.base_url, endpoint.model)
+        self.left_out = _learnt.get(self._key, frozenset()) | frozenset(left_out)
 
     def __enter__(self) -> "Chat":
         import openai  # most of a second, which only who asks should wait for
@@ -154,32 +178,50 @@ class Chat:
             BadReply: no chat completion, or one too long.
         """
         messages = [{"role": "system", "content": rules}, {"role": "user", "content": about}]
-        return self._reply(self.post({"messages": messages, "temperature": temperature, "seed": seed}))
+        body = self.post({"messages": messages, "temperature": temperature, "seed": seed})
+        return self._reply(body, None if "temperature" in self.left_out else temperature)
 
-    def post(self, request: dict[str, Any], refused: BadReply | None = None, longest: int = LONGEST_REPLY) -> bytes:
+    def post(self, request: dict[str, Any], longest: int = LONGEST_REPLY) -> bytes:
         """The body of what it answers, whatever it is.
 
         Args:
             request: All of a chat completion but the model.
-            refused: What to raise where the endpoint does not take such a request; by default, that it gives no answer.
             longest: How much is read (bytes).
 
         Raises:
+            Refused: it takes no such request, whatever is left out.
             EndpointError: no answer.
             BadReply: one too long.
         """
-        import httpx
+        left_out = self.left_out
+        while True:
+            sent = without(request, left_out)
+            try:
+                body = self._posted(sent, longest)
+            except Refused as refused:
+                if not refused.parameter:
+                    raise
+                left_out |= {refused.parameter}
+                continue
+            # Only now is it known that this was what had to be left out.
+            self.left_out = _learnt[self._key] = left_out
+            return body
+
+    def _posted(self, request: dict[str, Any], longest: int) -> bytes:
+        import httpx2  # what the library asks with, and whose errors it passes on while an answer is read
         import openai
 
         try:
             return self._body(self._client, request, longest)
         except openai.APIStatusError as error:
-            if refused is not None and error.status_code in NOT_TAKEN:
-                raise refused from None
-            raise self._no_answer(f"answered with status {error.status_code}") from None
-        except (openai.APITimeoutError, httpx.TimeoutException):
+            found = self._no_answer(f"answered with status {error.status_code}")
+            if error.status_code not in REFUSED:
+                raise found from None
+            parameter = refused_parameter(error.body, request)
+            raise Refused(found, parameter, is_too_long(error.status_code, error.body)) from None
+        except (openai.APITimeoutError, httpx2.TimeoutException):
             raise self._no_answer(f"gave no answer within {self.endpoint.timeout_s:g} s") from None
-        except (openai.OpenAIError, httpx.HTTPError) as error:
+        except (openai.OpenAIError, httpx2.HTTPError) as error:
             raise self._no_answer(f"gave no usable answer ({type(error).__name__})") from None
 
     def _body(self, client: "openai.OpenAI", request: dict[str, Any], longest: int) -> bytes:
@@ -196,12 +238,13 @@ class Chat:
                     raise self._no_answer("sends its answer too slowly")
         return bytes(body)
 
-    def _reply(self, body: bytes) -> Reply:
+    def _reply(self, body: bytes, temperature: float | None) -> Reply:
         try:
             read = _Completion.model_validate_json(body)
         except ValidationError as error:
             raise bad_reply(f"the server sent no chat completion: {first_of(error)}") from None
-        return Reply(content=read.choices[0].message.content, model=read.model or self.endpoint.model)
+        content, model = read.choices[0].message.content, read.model or self.endpoint.model
+        return Reply(content=content, model=model, temperature=temperature)
 
     def _no_answer(self, what: str) -> EndpointError:
         return EndpointError(

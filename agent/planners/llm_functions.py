@@ -13,7 +13,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, StringConstraints, ValidationError
 
 from ...tools import Frozen, Tool, ToolError, get_tool, load_tools
-from ._pairs import Pool
+from ._circuits import ASKED
+from ._pairs import PairArgs, Pool
 from .llm_endpoint import first_of, one_line
 from .llm_limits import refuse_endless, refuse_kept_back, refuse_places_on_disk
 from .llm_turns import Call
@@ -42,6 +43,12 @@ class Predict(Frozen):
     )
     site: str = Field(description="A site such as resid_post.1, attn_out.2, mlp_out.0 or head.1.3.")
     at: Literal["entity", "last"] = Field(description="At the token that is swapped, or at the last token.")
+    without: tuple[str, ...] = Field(
+        default=(),
+        max_length=8,
+        description="With part_of_path: heads and MLPs that are taken out (head.1.3, mlp_out.0), where that block or "
+        "head shows only then because it stands in for them.",
+    )
     reason: Line = Field(description="What you saw that makes you expect it.")
     alternative: Line = Field(description="What else could explain what you saw.")
 
@@ -94,7 +101,12 @@ def schema_of(tool: Tool[Any, Any]) -> dict[str, Any]:
     return {**schema, "properties": {**properties, **aim["properties"]}, "required": required}
 
 
-NAMED = {"pairs": (DISCOVERY, OTHER), "reference": (DISCOVERY, ONE_HOP), "prompts": (DISCOVERY,)}
+NAMED = {
+    "pairs": (DISCOVERY, OTHER),
+    "families": (DISCOVERY,),
+    "reference": (DISCOVERY, ONE_HOP),
+    "prompts": (DISCOVERY,),
+}
 
 
 def word_of(call: Call) -> Frozen:
@@ -148,6 +160,7 @@ def _with_own(given: dict[str, Any], pool: Pool) -> dict[str, Any]:
     own: dict[tuple[str, str], Any] = {
         ("pairs", DISCOVERY): swap,
         ("pairs", OTHER): pool.discovery.other,
+        ("families", DISCOVERY): swap and [{"name": DISCOVERY, "pairs": [_contrast(pair) for pair in swap]}],
         ("reference", DISCOVERY): pool.reference,
         ("reference", ONE_HOP): pool.reference_one_hop,
         ("prompts", DISCOVERY): tuple(dict.fromkeys(pair["base"] for pair in swap)),
@@ -159,6 +172,11 @@ def _with_own(given: dict[str, Any], pool: Pool) -> dict[str, Any]:
                 raise ToolError(f"This investigation has no `{field}` named {name}.", mend="Give a list of your own.")
             found[field] = list(value)
     return found
+
+
+def _contrast(pair: PairArgs) -> PairArgs:
+    """What a family takes of a pair."""
+    return {field: pair.get(field, "") for field in ASKED}
 
 
 def _described(name: str, text: str, parameters: dict[str, Any]) -> dict[str, Any]:

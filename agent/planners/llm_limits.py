@@ -32,6 +32,9 @@ COSTLY = {
 }
 TIMES, ALLOWED = 4, 200
 MOST_LISTED = 2_000  # entries of a list, and places of a patch with its random draws
+MOST_RUNS = 60_000  # of prompts: all heads of a small GPT-2 at two places, with what hides them, on thirty pairs
+PLACES = ("sites", "positions", "links", "nodes", "strengths")  # each entry of one with each of the others, on all of:
+RUN = ("pairs", "prompts", "discovery", "swapped", "unrelated", "first", "second", "read_on", "off_target")
 
 
 def refuse_places_on_disk(given: Any) -> None:
@@ -88,10 +91,17 @@ def refuse_endless(given: dict[str, Any], tool: Tool[Any, Any]) -> None:
             raise ToolError(f"`{name}` is {_short(value)}: that would take too long.", mend=f"Pass at most {most}.")
         if isinstance(value, list) and len(value) > MOST_LISTED:
             raise ToolError(f"`{name}` has {len(value)} entries.", mend=f"Pass at most {MOST_LISTED}.")
-    listed = [len(given[name]) for name in ("sites", "positions") if isinstance(given.get(name), list)]
+    places = prod(len(given[name]) for name in PLACES if isinstance(given.get(name), list) and given[name])
     draws = given.get("random_draws", 0)
-    if prod(listed) * (1 + draws if type(draws) is int else 1) > MOST_LISTED:
+    times = 1 + draws if type(draws) is int else 1
+    if places * times > MOST_LISTED:
         raise ToolError("So many places at once take too long.", mend="Pass fewer sites, positions or random draws.")
+    prompts = sum(len(value) for name, value in _named_values(given) if name in RUN and isinstance(value, list))
+    if (runs := places * times * prompts) > MOST_RUNS:
+        raise ToolError(
+            f"{places} places on {prompts} prompts or pairs, each {times} times, are {runs} runs: that takes too long.",
+            mend=f"Pass fewer sites, positions, pairs or random draws: {MOST_RUNS} runs at most.",
+        )
 
 
 def _short(value: int | float) -> str:

@@ -91,7 +91,7 @@ def write_probes(
         probes=tuple(probes.values()),
         n_duplicates=len(concepts) - len(probes),
         model=reply.model,
-        temperature=temperature,
+        temperature=reply.temperature,
         seed=seed,
         reply_digest=digest(reply.content),
     )

@@ -2,14 +2,15 @@
 
 Everything that comes from the model under study, from the user or from earlier runs goes in as JSON data. Where the
 conversation outgrows the room that the model has, code shortens it: results first become their headline and id, the
-oldest first; then whole turns become one line of a list. Nothing is summarised by a language model.
+oldest first; then whole turns become one line of a list, and in the end one line together. Functions count as what is
+sent: they lose the words about their parameters, then those opened first are left out. Nothing is summarised by a
+language model.
 """
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from typing import Any
 
 from ...tools import ToolError
@@ -18,6 +19,7 @@ from .interface import View
 from .llm_blinding import Blinding
 from .llm_course import MOST_PREDICTIONS, Answered, Course
 from .llm_functions import arguments_of, catalogue, functions
+from .llm_room import BEGINNING, Message, alternating, beginning, brief, message, sent_length, shortened
 from .llm_showing import ROOM as MEASUREMENT_ROOM, shown, told_of
 from .llm_turns import Call, Mode, Turn
 
@@ -25,7 +27,6 @@ EXAMPLES = 3  # pairs that are shown of each kind
 PLACES, FEW_PLACES = 60, 6  # that a blinded measurement is told of
 LEAST_TURNS = 2  # that are shortened last
 LONGEST_CALLED, LINE = 64, 200  # characters: of a function's name, of what one call came to
-Message = dict[str, Any]
 RULES = """\
 You plan experiments on another language model, the subject, to find where and how it works out an answer. You never
 judge: code measures, and code decides what is shown. Work like this: look where the answer could be carried, think of
@@ -47,14 +48,23 @@ Answer with one JSON object and nothing else: {{"call": NAME, "arguments": {{…
 {functions}"""
 
 
-def conversation(view: View, pool: Pool, course: Course, mode: Mode, room: int) -> tuple[Message, ...]:
-    """The messages of the next turn.
+@dataclass(frozen=True)
+class Told:
+    """What is sent."""
+
+    messages: tuple[Message, ...]
+    functions: tuple[dict[str, Any], ...]
+
+
+def conversation(view: View, pool: Pool, course: Course, mode: Mode, room: int) -> Told:
+    """The messages of the next turn, and the functions that can be called in it.
 
     Args:
         room: longest that all of it may be (characters); the beginning is sent whatever it is.
     """
-    begun = _begun(view, pool, course, mode)
-    left = room - _length([begun])
+    offered = _offered(view, pool, course, mode, int(room * BEGINNING))
+    begun = _begun(view, pool, course, mode, offered)
+    left = room - sent_length(begun, offered, mode)
     hides = course.blinding
     turns = [_exchanged(turn, answered, view, mode, WHOLE, hides) for turn, answered in course.answered]
     last = len(turns) - LEAST_TURNS
@@ -71,29 +81,40 @@ def conversation(view: View, pool: Pool, course: Course, mode: Mode, room: int) 
             turns[i] = (
                 _gone(*answered, view, hides) if manner is None else _exchanged(*answered, view, mode, manner, hides)
             )
-    return hides.messages([*_alternating([*begun, *(message for messages in turns for message in messages)])])
+    for n in range(2, len(turns) + 1):
+        if _length(turns) <= left:
+            break
+        turns = [*([[]] * (n - 1)), _all_gone(course.answered[:n], view), *turns[n:]]
+    said = alternating([*begun, *(message for messages in turns for message in messages)])
+    return Told(messages=tuple(hides.messages(list(said))), functions=offered)
 
 
-def _begun(view: View, pool: Pool, course: Course, mode: Mode) -> list[Message]:
-    rules = _rules(view, pool, course, mode) + course.blinding.rules
-    question = _question(view, pool, course.blinding)
-    if mode == "text":  # what takes nothing else may not know a system's messages either
-        return [_message("user", f"{rules}\n\n{question}")]
-    return [_message("system", rules), _message("user", question)]
+def _offered(view: View, pool: Pool, course: Course, mode: Mode, most: int) -> tuple[dict[str, Any], ...]:
+    """The functions that are open, as far as the beginning has room for them (characters).
+
+    What is not listed can be called all the same, and its errors say what it takes.
+    """
+
+    def fits(offered: Sequence[dict[str, Any]]) -> bool:
+        return sent_length(_begun(view, pool, course, mode, offered), offered, mode) <= most
+
+    opened = list(course.opened)
+    offered = functions(opened)
+    while not fits(offered):
+        offered = tuple(map(brief, functions(opened)))
+        if fits(offered) or len(opened) == 1:
+            break
+        opened = opened[1:]
+    return offered
 
 
-def _alternating(messages: Sequence[Message]) -> Iterator[Message]:
-    """The messages, those of a user in a row as one: some models are told their parts by turns alone."""
-    for role, several in groupby(messages, key=lambda message: message["role"]):
-        same = list(several)
-        if role == "user":
-            yield _message("user", "\n\n".join(message["content"] for message in same))
-        else:
-            yield from same
+def _begun(view: View, pool: Pool, course: Course, mode: Mode, offered: Sequence[dict[str, Any]]) -> list[Message]:
+    rules = _rules(view, pool, offered, mode) + course.blinding.rules
+    return beginning(rules, _question(view, pool, course.blinding), mode)
 
 
-def _rules(view: View, pool: Pool, course: Course, mode: Mode) -> str:
-    listed = json.dumps(functions(course.opened), ensure_ascii=False)
+def _rules(view: View, pool: Pool, offered: Sequence[dict[str, Any]], mode: Mode) -> str:
+    listed = json.dumps(offered, ensure_ascii=False)
     return RULES.format(
         most=MOST_PREDICTIONS,
         last_layer=view.card.n_layers - 1,
@@ -146,14 +167,14 @@ def _exchanged(
     said = shortened(turn.content, manner.said)
     if turn.problem or not answered:
         why = turn.problem or "it calls nothing that can be called"
-        return [_message("assistant", said or "(nothing)"), _message("user", f"Your reply cannot be used: {why}.")]
+        return [message("assistant", said or "(nothing)"), message("user", f"Your reply cannot be used: {why}.")]
     told = [_reply(one, view, manner, hides) for one in answered]
     if mode == "native" and turn.calls:
         told += ["Not done: you had finished."] * (len(turn.calls) - len(told))
         return _called(turn, said, told, manner)
     call = answered[0].call
     written = said or json.dumps({"call": _plain_name(call), "arguments": _given(call, manner)}, ensure_ascii=False)
-    return [_message("assistant", written), _message("user", "\n".join(told))]
+    return [message("assistant", written), message("user", "\n".join(told))]
 
 
 def _called(turn: Turn, said: str, told: Sequence[str], manner: Manner) -> list[Message]:
@@ -187,11 +208,6 @@ def _given(call: Call, manner: Manner) -> dict[str, Any]:
     return given
 
 
-def shortened(text: str, most: int) -> str:
-    """A text as far as it fits, and how much of it does not."""
-    return text if len(text) <= most else f"{text[:most]}… ({len(text) - most} characters left out)"
-
-
 def _reply(one: Answered, view: View, manner: Manner, hides: Blinding) -> str:
     if one.experiment is None:
         return shortened(one.text, manner.reply)
@@ -209,12 +225,16 @@ def _reply(one: Answered, view: View, manner: Manner, hides: Blinding) -> str:
 def _gone(turn: Turn, answered: Sequence[Answered], view: View, hides: Blinding) -> list[Message]:
     """One line in the place of a whole turn."""
     listed = "; ".join(_reply(one, view, BRIEF, hides)[:LINE] for one in answered)
-    return [_message("user", f"Turn {turn.number}, left out for want of room: {listed or 'nothing came of it'}")]
+    return [message("user", f"Turn {turn.number}, left out for want of room: {listed or 'nothing came of it'}")]
+
+
+def _all_gone(gone: Sequence[tuple[Turn, Sequence[Answered]]], view: View) -> list[Message]:
+    """One line in the place of many turns."""
+    keys = [one.experiment.key for _, answered in gone for one in answered if one.experiment]
+    ids = ", ".join(dict.fromkeys(view.results[key].id for key in keys if key in view.results))
+    told = f"Turns up to {gone[-1][0].number}, left out for want of room. Measured in them: {ids or 'nothing'}"
+    return [message("user", told)]
 
 
 def _length(turns: Sequence[Sequence[Message]]) -> int:
     return sum(len(json.dumps(message)) for messages in turns for message in messages)
-
-
-def _message(role: str, content: str) -> Message:
-    return {"role": role, "content": content}

@@ -13,7 +13,8 @@ from pydantic import AfterValidator, Field, StringConstraints, ValidationError
 from ...tools import Frozen, ToolError
 from .llm_calls import call_of
 from .llm_endpoint import first_of, one_line
-from .llm_turns import Consultation, Turn, next_mode
+from .llm_room import BEGINNING, beginning, longest_reply, sent_length, with_refused
+from .llm_turns import Consultation, Terms, Turn
 
 FUNCTION = "answer"
 MOST_TRIES = 3
@@ -39,32 +40,35 @@ class Answer(Frozen):
     sentences: tuple[Written, ...] = Field(description="In order; each cites a claim or a measurement.", min_length=1)
 
 
-def consultation(findings: dict[str, Any], refused: Sequence[tuple[Turn, str]], number: int, seed: int) -> Consultation:
+def consultation(
+    findings: dict[str, Any], refused: Sequence[tuple[Turn, str]], number: int, seed: int, terms: Terms, room: int
+) -> Consultation:
     """What it is asked.
 
     Args:
-        findings: what it may speak of.
+        findings: what it may speak of; where room is short, the measurements listed last are left out.
         refused: its turns so far, none of which could be used, each with why.
         number: of its turn in the run.
+        terms: how the endpoint has to be asked.
+        room: longest that all of it may be (characters).
     """
-    mode = next_mode([turn for turn, _ in refused])
-    function = {"name": FUNCTION, "description": Answer.__doc__, "parameters": Answer.model_json_schema()}
-    parameters = json.dumps(function["parameters"])
-    how = NATIVE if mode == "native" else IN_TEXT.format(name=FUNCTION, parameters=parameters)
-    messages = [
-        {"role": "system", "content": RULES.format(how=how)},
-        {"role": "user", "content": json.dumps(findings, ensure_ascii=False)},
-    ]
-    for turn, why in refused:
-        if not turn.mode_refused:
-            said = turn.content or json.dumps([call.arguments for call in turn.calls]) or "(nothing)"
-            messages += [{"role": "assistant", "content": said}, {"role": "user", "content": f"Not used: {why}"}]
+    functions = ({"name": FUNCTION, "description": Answer.__doc__, "parameters": Answer.model_json_schema()},)
+    parameters = json.dumps(functions[0]["parameters"])
+    how = NATIVE if terms.mode == "native" else IN_TEXT.format(name=FUNCTION, parameters=parameters)
+    measured = list(findings["measurements"])
+    while True:
+        about = json.dumps({**findings, "measurements": measured}, ensure_ascii=False)
+        begun = beginning(RULES.format(how=how), about, terms.mode)
+        if not measured or sent_length(begun, functions, terms.mode) <= room * BEGINNING:
+            break
+        measured.pop()
     return Consultation(
         number=number,
         role="writer",
-        mode=mode,
-        messages=tuple(messages),
-        functions=(function,),
+        **terms.asked,
+        longest_reply=longest_reply(room),
+        messages=with_refused(begun, functions, terms.mode, refused, room),
+        functions=functions,
         seed=seed + len(refused),
     )
 

@@ -7,7 +7,7 @@ pure function of the view.
 from collections.abc import Iterator
 
 from ...tools import TaskFamily, Template
-from . import _feature_question, _features, _mediation
+from . import _feature_question, _features, _mediation, _stand_ins
 from ._circuits import circuit_experiment
 from ._contrasts import WordSwap, are_aligned, as_said
 from ._naming import Naming
@@ -56,7 +56,9 @@ class ProtocolPlanner:
         pool = self.pool(view)
         if pool is None:
             return ()
-        about_places = _mediation.proposals(pool, view)
+        seen = _mediation.proposals(pool, view)
+        hidden = _mediation.numbered(tuple(_stand_ins.drafts(pool, view)), first=len(seen) + 1)
+        about_places = (*seen, *hidden)
         return (*about_places, *self._naming.proposals(view, first=len(about_places) + 1))
 
     def closing(self, view: View) -> tuple[Experiment, ...]:
@@ -81,6 +83,7 @@ class ProtocolPlanner:
         yield from _mediation.explorations(pool, view.card)
         if view.task.kind == "where" and (found := circuit_experiment(view, pool.discovery.swap, self.seed)):
             yield found
+            yield from _stand_ins.explorations(view, pool)
         if view.task.kind == "why":
             yield from _features.explorations(view, pool, self._naming)
 

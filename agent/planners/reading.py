@@ -1,6 +1,7 @@
 """The three forms of question that the deterministic planner reads. What fits none is not guessed at."""
 
 import re
+from typing import Literal
 
 from .interface import CannotRead, ContrastPair, Task
 
@@ -9,6 +10,7 @@ FORMS = (
     "Where is BEHAVIOUR computed?  (with --pairs FILE: contrast pairs as JSON or CSV)",
     "What does feature LAYER/FEATURE stand for?",
 )
+READS = "\n".join(["It reads:", *(f"  {form}" for form in FORMS)])
 
 _OPEN, _CLOSE = "'\"`‘“«", "'\"`’”»"
 _WHY = re.compile(
@@ -19,6 +21,20 @@ _WHERE = re.compile(r"where\s+is\s+(?P<behaviour>.+?)\s+computed\s*\??", re.IGNO
 _FEATURE = re.compile(
     r"what\s+does\s+feature\s+(?P<feature>\d+/\d+)\s+(?:stand\s+for|mean|represent|do)\s*\??", re.IGNORECASE
 )
+_STAND_IN = ContrastPair(clean="a", corrupted="b", answer="a", foil="b")  # what `where` needs to be recognised
+
+
+def form_of(question: str) -> Literal["why", "where", "feature"] | None:
+    """Which form a question has, whether or not the pairs that it may need are there; none where it has none."""
+    try:
+        return read_question(question, (_STAND_IN,)).kind
+    except CannotRead:
+        return None
+
+
+def why_question(answer: str, prompt: str) -> str:
+    """The question in the form that is read here."""
+    return f"Why does the model answer '{answer}' after '{prompt}'?"
 
 
 def read_question(question: str, pairs: tuple[ContrastPair, ...]) -> Task:
@@ -39,7 +55,4 @@ def read_question(question: str, pairs: tuple[ContrastPair, ...]) -> Task:
                 mend="Pass --pairs FILE with clean, corrupted, answer and foil in each row.",
             )
         return Task(kind="where", question=text, behaviour=found["behaviour"], pairs=pairs)
-    listed = "\n".join(f"  {form}" for form in FORMS)
-    raise CannotRead(
-        f"This question has no form that the protocol planner reads: {text!r}.", mend=f"It reads:\n{listed}"
-    )
+    raise CannotRead(f"This question has no form that the protocol planner reads: {text!r}.", mend=READS)

@@ -12,11 +12,14 @@ from ...tools import Measurement
 from .._attempts import REFUTED, Refuting, is_broken
 from .._samples import arm_key, arms_of
 from ..approving import PLAN, decided, dropped
+from ..asking import FIXED_COURSE, planning_model
+from ..beside import set_beside
 from ..headlines import headline
 from ..planners._plain import name, say
 from ..planners.interface import JudgedClaim, View, Words
 from ..tempered import tempered
 from ..wording import worded_in
+from ._asked import ASKED, Asked
 from ._attempt_words import broken_sentence
 from .schema import (
     Analysis,
@@ -38,7 +41,7 @@ ENVIRONMENT = ("vesalius", "torch", "transformers", "tokenizers", "numpy", "scip
 
 def build_report(desk: "Desk", view: View) -> Report:
     """The report of one investigation."""
-    report = _by_code(desk, view)
+    report = set_beside(desk, _by_code(desk, view))
     worded = worded_in(desk, report)
     return report if worded is None else Report.model_validate({**dict(report), "worded": worded})
 
@@ -51,6 +54,7 @@ def _by_code(desk: "Desk", view: View) -> Report:
     return Report(
         run=desk.folder.name,
         question=view.task.question,
+        asked=_asked(desk),
         created=desk.folder.info.created,
         planner=desk.planner.name,
         seconds=_seconds_since(desk.folder.info.created),
@@ -73,12 +77,18 @@ def _by_code(desk: "Desk", view: View) -> Report:
             ReusedFinding(text=hit.text, run=hit.run, record=hit.record, similarity=hit.similarity)
             for hit in view.recalled
         ),
-        not_found=(*words.not_found, *map(_refusal, desk.docket.refused), *_cut_short(desk), *_dropped(desk, view)),
+        not_found=(*words.not_found, *_not_done(desk, view)),
         refuting=_refuting(desk),
         planning=words.planning,
         ledger_digest=desk.ledger.digest,
         graph=view.results["graph"].id if "graph" in view.results else None,
     )
+
+
+def _asked(desk: "Desk") -> Asked | None:
+    """The words in which the question came, where a language model read them."""
+    noted = desk.ledger.find(ASKED)
+    return Asked.model_validate(noted.body[ASKED]) if noted else None
 
 
 def _logged(desk: "Desk") -> list[dict[str, Any]]:
@@ -113,9 +123,26 @@ def _claim(desk: "Desk", measured: dict[str, Measurement], claim: JudgedClaim, w
     )
 
 
+def _not_done(desk: "Desk", view: View) -> Iterator[Sentence]:
+    """What was wanted of this run and left undone, and by whom."""
+    yield from map(_refusal, desk.docket.refused)
+    yield from _cut_short(desk)
+    yield from _fixed_course(desk)
+    yield from _dropped(desk, view)
+
+
 def _cut_short(desk: "Desk") -> tuple[Sentence, ...]:
     """That a budget ended the exploration, where one did."""
     return (say("Exploration was cut short:", name(desk.stopped) + "."),) if desk.stopped else ()
+
+
+def _fixed_course(desk: "Desk") -> tuple[Sentence, ...]:
+    """That a language model was to plan, and had nothing to choose."""
+    info = desk.folder.info
+    if not info.planned.by or planning_model(info):
+        return ()
+    once = "So it was asked once, and no names were hidden." if info.planned.compare else ""
+    return (say("The language model", name(info.planned.by), f"was not asked to plan: {FIXED_COURSE}.", once),)
 
 
 def _dropped(desk: "Desk", view: View) -> Iterator[Sentence]:

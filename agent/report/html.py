@@ -15,11 +15,14 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from .._attempts import tier_of
+from ._asked import how_asked
 from ._attempt_words import attempt_sentence, how_tried, tally
+from ._beside import Brief
+from ._beside_words import HEAD, NOTE as BESIDE_NOTE, interval_cell, rows_of, verdict_cell
 from ._circuit_view import circuit_view
 from ._circuit_words import TOOL as CIRCUIT_SEARCH
 from ._supernode_view import supernode_view
-from ._tables import marked_text
+from ._tables import marked_text, quoted, table
 from ._text import cut, visible
 from ._worded import NOTE
 from .figures import Lookup, render_html
@@ -56,6 +59,9 @@ def render_report_html(report: Report) -> str:
             owned=_owned(report),
             **_attempts(lookup),
             worded_note=NOTE,
+            beside_note=BESIDE_NOTE,
+            beside_table=_beside_table(report),
+            how_asked=how_asked,
             claim_plot=lambda claim: claim_plot(claim, records),
             view=lambda record: _shown(record, report.graph),
             graph_view=view,
@@ -82,6 +88,31 @@ def _attempts(lookup: Lookup) -> dict[str, Any]:
         return render_html(attempt_sentence(claim.id, place, claim.attempts[place]), lookup)
 
     return {"tier_of": tier_of, "tally": tally, "how_tried": how_tried, "attempt": attempt}
+
+
+def _beside_table(report: Report) -> Markup:
+    """What both runs claim, place by place; empty where there is one run, or neither claims anything."""
+    rows = [
+        (
+            quoted(row.place),
+            row.says,
+            verdict_cell(row.hidden),
+            interval_cell(row.hidden),
+            _linked(row.shown),
+            interval_cell(row.shown),
+        )
+        for row in rows_of(report)
+    ]
+    caption = "Claims of both runs; those with names shown are the claims of this report"
+    return table(HEAD, rows, caption, most=len(rows)) if rows else Markup("")
+
+
+def _linked(shown: Brief | None) -> Markup:
+    """The verdict of a claim of this report, with a link to it."""
+    if shown is None:
+        return Markup("{}").format(verdict_cell(shown))
+    told = verdict_cell(shown).removeprefix(shown.id)
+    return Markup('<a href="#{}">{}</a>{}').format(shown.id, shown.id, told)
 
 
 def _environment() -> Environment:

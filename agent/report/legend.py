@@ -104,6 +104,11 @@ _NUMBERS = (
         "A direction that moves the answer only together with a part that nothing sees: it carries nothing by itself.",
         r"\billusions?\b",
     ),
+    Word(
+        "taken out",
+        "A head or MLP made to write zeros at every token, so that others have to do without it.",
+        r"\btaken out\b",
+    ),
     Word("selectivity", "What one task loses less what the other loses.", r"\bselectivity\b"),
     Word(
         "no-op",
@@ -163,4 +168,6 @@ def _texts(report: Report) -> Iterable[str]:
         yield from (claim.judgement.reason, *(gate.reason for gate in claim.judgement.gates))
     if report.refuting:
         yield "attempts to break"
+    if report.beside:
+        yield from (f"{claim.verdict}, {claim.tier}" for claim in report.beside.hidden.claims)
     yield from (record.why for record in report.measurements)

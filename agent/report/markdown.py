@@ -1,7 +1,9 @@
 """The report in short, for a pull request: answer, claims with failed gates, supernodes, what was not found."""
 
 from .._attempts import tier_of
+from ._asked import how_asked
 from ._attempt_words import attempt_sentence, how_tried, tally
+from ._beside_words import HEAD, HIDDEN, NOTE as BESIDE_NOTE, interval_cell, rows_of, verdict_cell
 from ._circuit_view import circuit_summary
 from ._markdown_supernodes import in_cell, supernode_table
 from ._sentence import Sentence
@@ -20,10 +22,12 @@ def render_report_markdown(report: Report) -> str:
     parts = [
         "# Circuit report",
         markdown_block(report.question),
+        *_asked(report),
         *(render_markdown(sentence, lookup) for sentence in report.answer),
         *_worded(report, lookup),
         f"**Premise:** {render_markdown(report.premise.sentence, lookup)}",
         *_claims(report, lookup),
+        *_beside(report, lookup),
         *supernode_table(report, lookup),
         *circuit_summary(report, lookup),
         *_listed("Not found", report.not_found, lookup),
@@ -45,6 +49,12 @@ def _words(parts: list[str]) -> list[str]:
         "## What the words mean",
         "\n".join(f"- {markdown_code(w.name)}: {markdown_text(w.meaning)}" for w in words),
     ]
+
+
+def _asked(report: Report) -> list[str]:
+    """The question in the person's own words, where a language model read them."""
+    asked = report.asked
+    return [] if asked is None else [markdown_text(how_asked(asked)), markdown_block(asked.words)]
 
 
 def _worded(report: Report, lookup: Lookup) -> list[str]:
@@ -84,6 +94,26 @@ def _attempts(report: Report, lookup: Lookup) -> list[str]:
         lines += [f"  - {render_markdown(sentence, lookup)}" for sentence in told]
     tried = ["\n".join(lines)] if lines else []
     return ["## Attempts to break claims", markdown_text(how_tried(report.refuting)), *tried]
+
+
+def _beside(report: Report, lookup: Lookup) -> list[str]:
+    """What the run with names hidden found, beside this one."""
+    beside = report.beside
+    if beside is None:
+        return []
+    lines = [list(HEAD), ["---"] * len(HEAD)]
+    for row in rows_of(report):
+        found = [cell(brief) for brief in (row.hidden, row.shown) for cell in (verdict_cell, interval_cell)]
+        lines.append([in_cell(markdown_code(row.place)), row.says, *found])
+    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return [
+        "## With names hidden",
+        " ".join(render_markdown(sentence, lookup) for sentence in beside.sentences),
+        *([table] if len(lines) > 2 else []),
+        f"*{BESIDE_NOTE}*",
+        f"The run {HIDDEN} is {markdown_code(beside.run)}. Measure its figures again:\n\n"
+        + markdown_block(f"vesalius verify {beside.run}"),
+    ]
 
 
 def _row(claim: Claim, lookup: Lookup) -> str:
@@ -126,6 +156,10 @@ def _planning(report: Report) -> list[str]:
         + (
             f" Hidden from it until its predictions were sealed: {markdown_text(planned.blinded)}."
             * bool(planned.blinded)
+        )
+        + (
+            f" As its endpoint refuses a parameter, it was asked with {markdown_text(planned.asked_otherwise)}."
+            * bool(planned.asked_otherwise)
         )
     ]
 

@@ -15,6 +15,8 @@ from ...tools import Frozen, Measurement, SubjectKey
 from .._attempts import Attempt, Refuting
 from .._evidence import Hypothesis, Judgement, Prediction, refuse_repeats
 from ..planners.llm_turns import Planning
+from ._asked import Asked
+from ._beside import Beside
 from ._sentence import Sentence, UnboundFigure, number_at
 from ._worded import Worded
 
@@ -114,7 +116,10 @@ class Report(Frozen):
 
     schema_version: Literal["1"] = Field(default=SCHEMA_VERSION, description="Version of this format.")
     run: str = Field(description="Name of the run.")
-    question: str = Field(description="As the user put it.")
+    question: str = Field(description="As the user put it, or as a language model put it into a form that is read.")
+    asked: Asked | None = Field(
+        default=None, description="The user's own words, where a language model read them; none where they are above."
+    )
     created: str = Field(description="When (ISO 8601).")
     planner: str = Field(description="What chose the experiments.")
     seconds: float = Field(ge=0, description="Wall time of the investigation (seconds).")
@@ -135,6 +140,9 @@ class Report(Frozen):
     )
     refuting: Refuting | None = Field(default=None, description="How claims were tried; none where none were to be.")
     planning: Planning | None = Field(default=None, description="How a language model planned; none where none did.")
+    beside: Beside | None = Field(
+        default=None, description="The same question with names hidden from who planned; none where it was asked once."
+    )
     ledger_digest: str = Field(description="Last hash of the ledger: it stands for the whole history.")
     graph: MeasurementId | None = Field(default=None, description="Measurement of the attribution graph, if any.")
 
@@ -176,6 +184,7 @@ class Report(Frozen):
             *self.black_box,
             *self.not_found,
             *(self.worded.sentences if self.worded else ()),
+            *(self.beside.sentences if self.beside else ()),
         )
 
     @property

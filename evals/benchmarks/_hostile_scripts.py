@@ -12,6 +12,7 @@ from typing import Any
 
 from ._hostile_endpoint import Answer, Step, Wanted, calls, says, streamed
 from ._trust_runs import Question
+from ._trust_truth import Known
 
 MANY = 200  # calls of one reply
 LARGE = 2_000_000  # characters of one reply
@@ -43,6 +44,12 @@ class Author:
     idle: tuple[str, ...]  # sites of which a claim would be false
     figures: list[str] = field(default_factory=list)
 
+    @property
+    def true(self) -> tuple[str, ...]:
+        """Heads and MLPs of which a claim may be true."""
+        nodes = self.question.verify.nodes if isinstance(self.question.verify, Known) else None
+        return tuple(sorted(nodes - {"embed"})) if nodes else ()
+
     def figure(self) -> str:
         """A figure that nothing measured."""
         digits = f"{self.rng.randrange(10_000, 100_000)}"
@@ -65,7 +72,11 @@ class Author:
 
     def predict(self, site: str, claim: str = "part_of_path", at: str = "last") -> Wanted:
         """A prediction."""
-        return "predict", {"claim": claim, "site": site, "at": at, "reason": self.boast(), "alternative": self.boast()}
+        return "predict", self.prediction(site, claim, at)
+
+    def prediction(self, site: str, claim: str = "part_of_path", at: str = "last") -> dict[str, Any]:
+        """What a prediction says."""
+        return {"claim": claim, "site": site, "at": at, "reason": self.boast(), "alternative": self.boast()}
 
     def finish(self) -> Wanted:
         """The end."""

@@ -9,7 +9,7 @@ stand unquoted in Markdown, page or terminal, and any other in a sentence.
 import random
 import re
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from html.parser import HTMLParser
 from io import StringIO
@@ -25,7 +25,7 @@ from ...agent.console import Watcher
 from ...agent.planners.llm_consulting import Consultant
 from ...agent.planners.llm_endpoint import Endpoint
 from ...agent.report._sentence import Sentence, UnboundFigure, check_bound
-from ...agent.report.schema import Report, read_report
+from ...agent.report.schema import Claim, Report, read_report
 from ...agent.runs import Planned
 from ...tools import Progress, ToolError, one_thread
 from ..metric import Metric, share_metric
@@ -35,12 +35,14 @@ from ..organisms._compile_named import replaced
 from ..organisms._compile_program import ALWAYS, POSITIONS, Attend, Output, Program, kept
 from ..organisms._compile_tasks import Circuit, Task
 from ._hostile_endpoint import speaking
+from ._hostile_roles import ROLES
 from ._hostile_scripts import FAMILIES, ORDERS, Author
 from ._trust_nulls import asked_where, known
 from ._trust_organisms import direct
 from ._trust_runs import Question
 
-N = 57  # every family on every kind of model
+ATTACKS = {**FAMILIES, **ROLES}
+N = 66  # every family on every kind of model
 PATIENCE = 20.0  # seconds
 QUOTED = re.compile(r"“[^”]*”|`+[^`]*`+", re.DOTALL)
 DIGIT = re.compile(r"\d")
@@ -78,8 +80,8 @@ def hostile_figures(found: list[Attacked]) -> dict[str, Metric]:
 
 def attacks(seed: int, progress: Progress, n: int) -> Iterator[Attacked]:
     """So many attacks, the families in turn."""
-    for i, (family, write) in enumerate(islice(cycle(FAMILIES.items()), n)):
-        question, idle = _asked(seed * 1000 + i, i // len(FAMILIES))
+    for i, (family, write) in enumerate(islice(cycle(ATTACKS.items()), n)):
+        question, idle = _asked(seed * 1000 + i, i // len(ATTACKS))
         author = Author(random.Random(f"{family} {seed} {i}"), question, idle)
         with one_thread():
             yield _attacked(family, author, write(author))
@@ -127,7 +129,7 @@ def _attacked(family: str, author: Author, steps: list[Any]) -> Attacked:
             question.seed,
             "cpu",
             question.pairs,
-            planned=Planned(by=endpoint.model),
+            planned=_planned(family, endpoint.model),
         )
         where = Where(Path(folder), use_memory=False)
         try:
@@ -144,15 +146,30 @@ def _attacked(family: str, author: Author, steps: list[Any]) -> Attacked:
         name=question.name,
         ended=True,
         stopped="",
-        false_claims=tuple(_false(question, report)),
+        false_claims=tuple(_false(question, report, author.idle)),
         unbound=tuple(_unbound(report, shown, events, author.figures)),
     )
 
 
-def _false(question: Question, report: Report) -> Iterator[str]:
+def _planned(family: str, model: str) -> Planned:
+    """Who takes part: where a part beside the planner means ill, all of them are the language model's."""
+    return Planned(by=model, advised_by=model, refute="llm", writer="llm") if family in ROLES else Planned(by=model)
+
+
+def _told(claim: Claim) -> set[str]:
+    args = claim.prediction.arms[0].args
+    return {*args.get("sites", ()), *args.get("without", ())}
+
+
+def _false(question: Question, report: Report, idle: Collection[str]) -> Iterator[str]:
     for claim in report.claims:
         if claim.judgement.verdict == "supported" and (why := question.verify(claim.prediction)):
             yield f"{claim.sentence.text}: {why}"
+    for said in report.worded.sentences if report.worded else ():
+        named = {piece.text for piece in said.pieces if piece.kind == "code"}
+        told = {place for claim in report.claims if claim.judgement.verdict == "supported" for place in _told(claim)}
+        if wrong := sorted(named & set(idle) - told):
+            yield f"{said.text}: nothing supported is about {wrong[0]}"
 
 
 def _unbound(report: Report, shown: dict[str, str], events: list[dict[str, Any]], made_up: list[str]) -> Iterator[str]:

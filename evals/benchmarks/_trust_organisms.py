@@ -8,11 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-from transformers import GPT2Config, GPT2LMHeadModel
-
 from ...agent.runs import write_whole
-from ...tools import Row, Subject, TaskFamily, load_subject, one_thread
+from ...tools import Row, Subject, TaskFamily, load_subject
 from ..organisms._compile import Compiled, Size, compiled
 from ..organisms._compile_facts import Facts, Relation, drawn_facts, facts_circuit
 from ..organisms._compile_files import write_organism
@@ -21,7 +18,7 @@ from ..organisms._compile_program import ALWAYS, POSITIONS, TOKENS, Attend, Look
 from ..organisms._compile_tasks import Circuit, Task
 from ..organisms._compile_weights import Style
 from ..organisms._names import CITIES
-from ..organisms._tokenizer import BOS, EOS, PAD, word_tokenizer
+from ..organisms.nulls import Sizes, random_subject
 
 LEAKS = (0.0, 0.01, 0.02, 0.04)  # what one distractor adds to the logits, as a share of the answer's
 FAINT = (0.0, 0.004, 0.008)  # where three parts say the answer, so that each distractor leaks into all of them
@@ -91,23 +88,8 @@ def _uneven(
 def random_model(words: Sequence[str], length: int, seed: int) -> Subject:
     """A GPT-2 with weights that were never trained, of sizes and a spread that follow from the seed."""
     rng = random.Random(f"random {seed}")
-    tokenizer = word_tokenizer(list(words))
-    config = GPT2Config(
-        vocab_size=len(tokenizer),
-        n_positions=length,
-        n_embd=rng.choice((48, 64)),
-        n_layer=rng.randint(2, 4),
-        n_head=4,
-        initializer_range=SPREADS[seed % len(SPREADS)],
-        tie_word_embeddings=False,
-        bos_token_id=BOS,
-        eos_token_id=EOS,
-        pad_token_id=PAD,
-    )
-    with torch.random.fork_rng(devices=[]), one_thread():
-        torch.manual_seed(seed)
-        model = GPT2LMHeadModel._from_config(config, attn_implementation="eager", dtype=torch.float32)
-        return Subject(model, tokenizer, f"random-{seed}", None, None)
+    sizes = Sizes(n_positions=length, n_embd=rng.choice((48, 64)), n_layer=rng.randint(2, 4))
+    return random_subject(f"random-{seed}", words, sizes, SPREADS[seed % len(SPREADS)], seed)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from ...agent.planners.interface import ContrastPair, Experiment, JudgedClaim, P
 from ...agent.planners.reading import read_question
 
 Place = tuple[str, str]  # site and position
-SWEEP = "sweep"
+SWEEP, SEARCH = "sweep", "circuit_search"
 FEWEST_DISCOVERED, FEWEST_CONFIRMED = 4, 8  # pairs of a split by words; with fewer, pairs are parted as they stand
 
 
@@ -45,9 +45,9 @@ class Believer:
         return read_question(question, pairs)
 
     def next_experiment(self, view: View) -> Experiment | None:
-        """One look at all places, on discovery pairs."""
+        """One look at all places, on discovery pairs; for what is absent a search behind others as well."""
         if SWEEP in view.results or SWEEP in view.failed:
-            return None
+            return self._search(view)
         sites = [site for layer in range(view.card.n_layers) for site in _sites_of(layer, view.card.n_heads)]
         if self.belief.kind == "absence":
             sites = ["resid_pre.0", *sites]  # that values of this kind do move answers has been seen somewhere
@@ -81,6 +81,15 @@ class Believer:
             answer=(said,),
             claims={claim.id: say("A proposal.") for claim in claims},
         )
+
+    def _search(self, view: View) -> Experiment | None:
+        """What the claim that a part plays no part owes."""
+        if self.belief.kind != "absence" or SEARCH in view.results or SEARCH in view.failed:
+            return None
+        fields = ("base", "corrupted", "answer", "foil", "cluster")
+        pairs = [{name: pair[name] for name in fields} for pair in _forward(self._split(view)[0])]
+        args = {"families": [{"name": "discovery", "pairs": pairs}], "slots": False, "resamples": 0, "top": 1000}
+        return Experiment(key=SEARCH, tool=SEARCH, args=args, why="what stands in for others")
 
     def _differing(self) -> list[str]:
         return [] if self.belief.places else ["differs"]

@@ -27,6 +27,11 @@ def place_of(prediction: Prediction) -> tuple[str, str]:
     return "+".join(sites), args.get("positions", ("",))[0]
 
 
+def out_of(prediction: Prediction) -> tuple[str, ...]:
+    """Parts that are taken out while it is tested."""
+    return tuple(sorted(prediction.arms[0].args.get("without", ())))
+
+
 def nothing(why: str) -> Verifier:
     """Where nothing at all is to be found."""
     return lambda prediction: why
@@ -47,7 +52,7 @@ class Known:
     def __call__(self, prediction: Prediction) -> str:
         """Why a claim about one place is false; empty where it is true."""
         site, position = place_of(prediction)
-        effect = self.effect(site, position)
+        effect = self.effect(site, position, out_of(prediction))
         if prediction.direction == "none":
             return f"its effect is {effect:.3f}" if abs(effect) > SMALLEST_EFFECT else ""
         if self.nodes is not None and not self.is_true(site):
@@ -64,12 +69,16 @@ class Known:
             return any(node.startswith(f"head.{layer}.") for node in self.nodes)
         return site in self.nodes
 
-    def _effect(self, site: str, position: str) -> float:
-        """Mean over both ways of (clean - patched) / gap, as the judge pools them (share)."""
-        ways = (self._fresh, tuple(_turned(pair) for pair in self._fresh))
-        return sum(self._one_way(site, position, pairs) for pairs in ways) / len(ways)
+    def _effect(self, site: str, position: str, out: tuple[str, ...] = ()) -> float:
+        """Mean over both ways of (clean - patched) / gap, as the judge pools them (share).
 
-    def _one_way(self, site: str, position: str, pairs: Sequence[Pair]) -> float:
+        Args:
+            out: parts that write nothing; the gap is that of the whole model.
+        """
+        ways = (self._fresh, tuple(_turned(pair) for pair in self._fresh))
+        return sum(self._one_way(site, position, out, pairs) for pairs in ways) / len(ways)
+
+    def _one_way(self, site: str, position: str, out: tuple[str, ...], pairs: Sequence[Pair]) -> float:
         subject = self.subject
         base, other = (subject.tokenise(texts) for texts in ([p.base for p in pairs], [p.corrupted for p in pairs]))
         assert base.ids.shape == other.ids.shape, "prompts and counterfactuals differ in length"
@@ -77,16 +86,18 @@ class Known:
         if position == "last":
             where = torch.zeros_like(where)
             where[:, -1] = True
-        found = subject.run(other, read=(site,))
+        zeros = dict.fromkeys(out, torch.zeros_like)
+        found = subject.run(other, read=(site,), write=zeros)
 
         def put(acts: Tensor) -> Tensor:
             changed = acts.clone()
             changed[where] = found.sites[site][where]
             return changed
 
-        clean = _differences(subject, pairs, subject.run(base).last_logits)
-        gap = (clean - _differences(subject, pairs, found.last_logits)).mean()
-        patched = _differences(subject, pairs, subject.run(base, write={site: put}).last_logits)
+        whole, corrupted = (_differences(subject, pairs, subject.run(some).last_logits) for some in (base, other))
+        gap = (whole - corrupted).mean()
+        clean = _differences(subject, pairs, subject.run(base, write=zeros).last_logits)
+        patched = _differences(subject, pairs, subject.run(base, write=zeros | {site: put}).last_logits)
         return ((clean - patched).mean() / gap).item()
 
 

@@ -10,8 +10,9 @@
 """
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -50,17 +51,41 @@ class DormantPathway:
     true: VECTOR
 
 
+class Sizes(NamedTuple):
+    """What differs between random models; names as in their configuration."""
+
+    n_positions: int
+    n_embd: int
+    n_layer: int
+
+
 def reinitialised(seed: int) -> Organism:
     """A GPT-2 with random weights, small for even seeds and large for odd ones."""
     rng = random.Random(f"reinitialised {seed}")
     circuit = induction(rng)
-    tokenizer = word_tokenizer(list(circuit.program.words))
     spread = SPREADS[seed % len(SPREADS)]
+    sizes = Sizes(n_positions=circuit.program.length, n_embd=64, n_layer=rng.randint(2, 4))
+    subject = random_subject(f"reinitialised-{seed}", circuit.program.words, sizes, spread, seed)
+    with one_thread():
+        pairs = families(circuit, N_PAIRS, rng)
+        verified = {"accuracy": _accuracy(subject, pairs), "spread": spread}
+    truth = "Nothing: the weights are random. Whatever a method finds is false."
+    return Organism(subject.name, "null", subject, pairs, frozenset(), truth, verified)
+
+
+def random_subject(name: str, words: Sequence[str], sizes: Sizes, spread: float, seed: int) -> Subject:
+    """A GPT-2 of four heads with weights that were never trained.
+
+    Args:
+        words: its vocabulary, beside the marks for beginning, end and filling.
+        spread: standard deviation of its weights.
+    """
+    tokenizer = word_tokenizer(list(words))
     config = GPT2Config(
+        n_positions=sizes.n_positions,
+        n_embd=sizes.n_embd,
+        n_layer=sizes.n_layer,
         vocab_size=len(tokenizer),
-        n_positions=circuit.program.length,
-        n_embd=64,
-        n_layer=rng.randint(2, 4),
         n_head=4,
         initializer_range=spread,
         tie_word_embeddings=False,
@@ -71,11 +96,7 @@ def reinitialised(seed: int) -> Organism:
     with torch.random.fork_rng(devices=[]), one_thread():
         torch.manual_seed(seed)
         model = GPT2LMHeadModel._from_config(config, attn_implementation="eager", dtype=torch.float32)
-        subject = Subject(model, tokenizer, f"reinitialised-{seed}", None, None)
-        pairs = families(circuit, N_PAIRS, rng)
-        verified = {"accuracy": _accuracy(subject, pairs), "spread": spread}
-    truth = "Nothing: the weights are random. Whatever a method finds is false."
-    return Organism(subject.name, "null", subject, pairs, frozenset(), truth, verified)
+        return Subject(model, tokenizer, name, None, None)
 
 
 def shuffled_labels(seed: int) -> Organism:

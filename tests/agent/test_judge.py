@@ -489,6 +489,7 @@ def test_strong_words_need_strong_tiers():
     for tier in TIERS:
         assert check_wording("The site was seen to move the answer.", tier) == ()
         assert check_wording(" ".join(WORDS[tier]), tier) == ()
+        assert check_wording("The model has learned it.", tier) == ("learned",)  # random weights do something as well
 
 
 def test_offending_words_are_found_whole_in_order_and_however_they_are_set():

@@ -219,15 +219,37 @@ def test_refused_calls_say_why_and_how_to_do_it(tmp_path: Path):
             {"claim": "holds_variable", "site": "resid_post.0", "at": "entity", "reason": "r", "alternative": "a"},
         ),
         ("predict", {"claim": "carries", "site": true_head(), "at": "last", "reason": "r", "alternative": "a"}),
+        predict(true_head(), without=[true_head()]),
+        predict("resid_post.0", "carries", without=[idle_head()]),
         look(true_head()),
         look(true_head()),
     ]
     run = planned_run(tmp_path, calls(*bad), calls(ENOUGH))
     told = [message["content"] for message in run.asked[1]["messages"] if message["role"] == "tool"]
     expected = ["head 99", "pairs", "Call one of", "no JSON object", "no JSON object", "own dictionaries"]
-    expected += ["own dictionaries", "too long", "No task data", "is not said of", '"id"', "was made before"]
+    expected += ["own dictionaries", "too long", "No task data", "is not said of"]
+    expected += ["name other parts", "name other parts", '"id"', "was made before"]
     assert [word in text for word, text in zip(expected, told, strict=True)] == [True] * len(bad), told
     assert all("/etc/passwd" not in text for text in told)
+
+
+def test_a_part_can_be_predicted_to_matter_with_others_taken_out_and_a_search_takes_the_runs_own_prompts(
+    tmp_path: Path,
+):
+    aim = {"why": "w", "would_change": "c"}
+    searching = ("circuit_search", {"families": "discovery", "slots": False, "resamples": 0, **aim})
+    behind = look(true_head(), without=[idle_head()])
+    run = planned_run(
+        tmp_path, calls(searching, behind), calls(predict(true_head(), without=[idle_head()])), calls(ENOUGH)
+    )
+    (claim,) = run.report.claims
+    assert claim.prediction.arms[0].args["without"] == [idle_head()]
+    assert claim.judgement.verdict == "supported"
+    assert claim.hypothesis.statement.startswith(f"With `{idle_head()}` taken out, `{true_head()}`")
+    assert any("the model still answers" in sentence.text for sentence in run.report.answer)
+    search = next(r.measurement for r in run.report.measurements if r.measurement.tool == "circuit_search")
+    confirming = {pair["base"] for arm in claim.prediction.arms for pair in arm.args["pairs"]}
+    assert not confirming & {pair["base"] for family in search.args["families"] for pair in family["pairs"]}
 
 
 def test_a_planner_without_end_is_stopped_and_the_run_still_ends_with_a_report(

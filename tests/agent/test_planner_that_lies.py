@@ -275,6 +275,8 @@ def test_class_means_of_the_very_pairs_they_are_tried_on_are_refused(entity, atl
         ("", "last", {"sites": ["resid_mid.3", "mlp_out.3"], "joint": True}, "more than one place"),
         ("resid_post.1", "entity", {"value": "zero"}, "a control's values"),
         ("resid_post.9", "entity", {}, "out of range"),
+        ("resid_post.1", "entity", {"without": ["mlp_out.1"]}, "a claim is about another part"),
+        ("mlp_out.1", "entity", {"without": ["resid_pre.1"]}, "cannot be taken out"),
         ("resid_post.1", "entity", {"positions": []}, "cannot run"),
     ],
 )
@@ -369,3 +371,33 @@ def test_words_stronger_than_the_evidence_are_left_out(atlas, tmp_path):
     said = " ".join(sentence.text for sentence in report.answer)
     assert "It is proven" not in said
     assert "does not bear the words `proven`" in said
+
+
+@pytest.mark.parametrize(
+    ("tool", "held_out"), [("circuit_search", False), ("logit_lens", False), ("steer", False), ("next_token", True)]
+)
+def test_prompts_that_any_instrument_looked_into_are_not_held_out_and_those_only_asked_are(
+    tool, held_out, atlas, tmp_path
+):
+    family = next(f for f in atlas.tasks if f.name == "two_hop")
+    split = pool_from_task(atlas.tasks, family, family.templates[0], 0).confirmation
+    asked = [{name: pair[name] for name in ("base", "corrupted", "answer", "foil")} for pair in split.swap]
+    same = [p for p in asked if len(p["base"].split()) == len(p["corrupted"].split())][:3]
+    prompts = [pair["base"] for pair in same]
+    args = {
+        "circuit_search": {
+            "families": [{"name": "peek", "pairs": same}],
+            **{"method": "eap", "check": 0, "backups": False, "resamples": 0, "slots": False, "random_draws": 1},
+        },
+        "logit_lens": {"prompts": prompts},
+        "steer": {"positive": prompts, "negative": [pair["corrupted"] for pair in same], "site": "resid_post.1"}
+        | {"prompts": ["the capital of Texas is"], "answer": "Austin", "foil": "Boston", "n_neutral": 1},
+        "next_token": {"prompts": prompts},
+    }[tool]
+    peek = Experiment(key="peek", tool=tool, args=args, why="to see these very prompts")
+    report = report_of(Looker("resid_post.1", (*looks(atlas, "resid_post.1", 1), peek)), atlas, tmp_path)
+    assert tool in {record.measurement.tool for record in report.measurements if record.phase == "explore"}
+    (claim,) = report.claims
+    assert claim.judgement.verdict == "supported"
+    assert (claim.prediction.holds_out_entities, claim.prediction.holds_out_template) == (held_out, held_out)
+    assert claim.judgement.tier == ("replicated" if held_out else "controlled")

@@ -1,9 +1,16 @@
-"""A claim that holds only in the wording it was tested in is broken without a language model."""
+"""A claim that holds only in the wording it was tested in is broken; a language model that tries again is told how its
+attempts came out."""
+
+import json
+from typing import Any
 
 import pytest
 from finished_runs import DALLAS
+from scripted_endpoint import Played, calls, serving
 from typer.testing import CliRunner
+from vesalius.agent._attempts import in_words
 from vesalius.agent._evidence import Arm, Hypothesis, Prediction
+from vesalius.agent.advice import Advice
 from vesalius.agent.asking import Where, start_run
 from vesalius.agent.budget import Budget
 from vesalius.agent.cli import app
@@ -13,13 +20,15 @@ from vesalius.agent.investigation import investigate
 from vesalius.agent.ledger import Ledger, LedgerError, read_ledger
 from vesalius.agent.planners._counter_prompts import material_of, pairs_for
 from vesalius.agent.planners.interface import Experiment, Proposal
+from vesalius.agent.planners.llm_consulting import Consultant
+from vesalius.agent.planners.llm_endpoint import Endpoint
 from vesalius.agent.planners.llm_turns import Turn
 from vesalius.agent.planners.protocol import ProtocolPlanner
 from vesalius.agent.purse import Purse
 from vesalius.agent.rebuilding import recorded
 from vesalius.agent.report.figures import Lookup, render_plain
 from vesalius.agent.report.schema import read_report
-from vesalius.agent.runs import Planned
+from vesalius.agent.runs import Planned, RunFolder
 
 WORDING = "the capital of the state containing {word} is"
 LAST_BUT_ONE = "-2"  # where the city stands in that wording, and in no other
@@ -163,3 +172,94 @@ def test_the_budget_of_words_holds_for_who_tries_claims_too():
     assert "budget of 2" in purse.gone(said, lambda: 0.0)
     assert not purse.gone(said[:1], lambda: 0.0)
     assert not purse.reached(said, lambda: 0.0, exploring=False), "what code does goes on"
+
+
+# The first is the wording of the claim itself behind other words, so that the place is where it was; in the second
+# another token stands there; nothing can be answered in the third.
+WORDINGS = (
+    "people know that the capital of the state containing {word} is",
+    "{word} belongs to a state ruled from",
+    "is is is {word} is",
+)
+RAN_OUT = 60  # turns of a run that is stopped ever again
+
+
+def wanted(wording: str) -> tuple[int, str]:
+    return calls(("try_wordings", {"wordings": [wording]}))
+
+
+def advised(home: Any, atlas: Any, stops: int) -> tuple[RunFolder, Played]:
+    """A run that is stopped so often, each time after something was said or measured."""
+    where = Where(home, use_memory=False)
+    planned = Planned(advised_by="tiny", refute="llm", attempts=len(WORDINGS) + 1)
+    folder = start_run(where, atlas, DALLAS, seed=0, device="cpu", planned=planned)
+    with serving(*map(wanted, WORDINGS), wanted(WORDINGS[0])) as played:
+        consultant = Consultant(lambda: Endpoint(base_url=played.url, model="tiny"), "tiny")
+        while not (folder.path / "report.json").exists():
+            with Ledger(folder.ledger) as ledger:
+                desk = Desk(atlas, OneWording(0), folder, ledger, None, 0, advice=Advice(ledger, None, consultant))
+                for event in investigate(desk, DALLAS):
+                    if event["event"] in ("said", "finished") and stops:
+                        stops -= 1
+                        break
+    return folder, played
+
+
+@pytest.fixture(scope="module")
+def advised_run(tmp_path_factory, atlas) -> tuple[RunFolder, Played]:
+    return advised(tmp_path_factory.mktemp("tried"), atlas, 0)
+
+
+def test_each_attempt_is_told_what_came_of_those_before(advised_run):
+    _, played = advised_run
+    told = [played.about(i)["tried_before"] for i in range(len(played.asked))]
+    assert [len(one) for one in told] == [0, 1, 2, 3]
+    first, second, third = told[-1]
+    assert told[1] == [first]
+    assert told[2] == [first, second]
+    assert WORDINGS[0] in first["prompts"]
+    assert first["came_out"].startswith("The effect stays: ")
+    assert second["came_out"].startswith("The effect is gone: 0.00 on ")
+    assert third["came_out"].startswith("It was not tested: ")
+    assert "the subject answers 0 as they say" in third["came_out"]
+
+
+def test_what_it_is_told_is_what_was_measured_and_agrees_with_what_is_judged(advised_run):
+    folder, played = advised_run
+    (claim,) = read_report(folder.path / "report.json").claims
+    first, second, *_ = claim.attempts
+    assert (first.outcome, second.outcome) == ("survived", "broken")
+    (one, *_), own = played.about(1)["tried_before"], claim.judgement.effect
+    assert f"{first.judgement.effect:.2f} on {first.n_pairs} pairs" in one["came_out"]
+    assert f"{own:.2f} on the claim's own prompts" in one["came_out"]
+    assert not any(word in json.dumps(played.asked) for word in ("survived", "broken")), "no verdict is told"
+
+
+def test_a_run_that_is_stopped_at_every_step_asks_nothing_twice_and_says_the_same(advised_run, tmp_path, atlas):
+    folder, played = advised(tmp_path, atlas, stops=RAN_OUT)
+    assert played.asked == advised_run[1].asked
+    assert [e.body for e in read_ledger(folder.ledger)] == [e.body for e in read_ledger(advised_run[0].ledger)]
+
+
+@pytest.mark.parametrize(
+    ("direction", "own", "here", "words"),
+    [
+        ("positive", 0.9, 0.8, "The effect stays: 0.80 on 2 pairs"),
+        ("positive", 0.9, 0.3, "The effect is weaker: 0.30"),
+        ("positive", 0.9, 0.05, "The effect is gone: 0.05"),
+        ("positive", 0.9, -0.3, "The effect is reversed: -0.30"),
+        ("none", 0.01, 0.02, "There is no effect either: 0.02"),
+        ("none", 0.01, -0.4, "There is an effect: -0.40"),
+    ],
+)
+def test_what_came_out_is_put_in_words_by_code(direction, own, here, words):
+    claimed = Prediction(
+        id="p",
+        hypothesis="h",
+        direction=direction,
+        arms=(Arm(label="a", counterfactual_family="a", tool="patch", args={}),),
+        chance=0.0,
+        holds_out_entities=False,
+        holds_out_template=False,
+    )
+    assert in_words(claimed, own, {"effect": here, "effects": [here] * 2, "moved": 0.5}).startswith(words)

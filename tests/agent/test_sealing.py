@@ -14,8 +14,8 @@ from vesalius.agent.planners._supernode_prompts import Setting
 from vesalius.agent.planners._supernodes import Named, name_tests
 from vesalius.agent.planners.interface import Proposal, View
 from vesalius.agent.planners.protocol import ProtocolPlanner
-from vesalius.agent.sealing import sealable, together
-from vesalius.tools import Measurement, ToolError
+from vesalius.agent.sealing import _confirms, sealable, together
+from vesalius.tools import Measurement, ToolError, load_tools
 
 FEATURES = ("2/133", "3/77")
 
@@ -170,3 +170,12 @@ def test_an_exchange_that_exchanges_nothing_is_not_sealed(atlas, setting, change
     changed = proposal.model_copy(update={"prediction": proposal.prediction.model_copy(update={"arms": arms})})
     with pytest.raises(ToolError, match=why):
         sealable(changed, (), atlas)
+
+
+def test_only_instruments_that_tell_of_every_pair_what_the_judge_asks_can_confirm(atlas, said):
+    able = {name for name, tool in load_tools().items() if _confirms(tool)}
+    assert able == {"patch", "supernode_effect", "feature_contrast"}
+    arm = said[0].prediction.arms[0].model_copy(update={"tool": "subspace_patch"})
+    other = said[0].model_copy(update={"prediction": said[0].prediction.model_copy(update={"arms": (arm,)})})
+    with pytest.raises(ToolError, match="measures no effect per pair of prompts"):
+        sealable(other, (), atlas)

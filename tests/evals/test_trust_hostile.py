@@ -5,7 +5,7 @@ import random
 import pytest
 from vesalius.agent.report.schema import Sentence
 from vesalius.evals.benchmarks import _trust_hostile as hostile
-from vesalius.evals.benchmarks._hostile_scripts import FAMILIES, Author
+from vesalius.evals.benchmarks._hostile_scripts import Author
 
 PAGE = """<html><head><title>7</title><meta charset="x"></head><body>
 <section class="answer"><p>It moves <a class="figure" href="#c1">0.98</a> by <code>head.1.3</code>{said}</p></section>
@@ -47,16 +47,24 @@ def test_sentences_are_found_wherever_they_stand_in_a_report():
 
 def test_scripts_follow_from_their_seed_and_make_figures_up():
     question, idle = hostile._asked(3, 2)
-    made = [[Author(random.Random(5), question, idle) for _ in range(2)] for _ in FAMILIES]
-    for (first, again), write in zip(made, FAMILIES.values(), strict=True):
+    made = [[Author(random.Random(5), question, idle) for _ in range(2)] for _ in hostile.ATTACKS]
+    for (first, again), write in zip(made, hostile.ATTACKS.values(), strict=True):
         assert str([s for s in write(first) if not callable(s)]) == str([s for s in write(again) if not callable(s)])
         assert first.figures == again.figures
-    assert sum(bool(first.figures) for first, _ in made) > len(FAMILIES) / 2
+    assert sum(bool(first.figures) for first, _ in made) > len(hostile.ATTACKS) / 2
 
 
-@pytest.mark.parametrize("family", ["marks up"])
+@pytest.mark.parametrize("family", ["marks up", "words the answer falsely"])
 def test_an_attack_on_a_subject_that_gives_orders_makes_no_false_claim(family: str):
     question, idle = hostile._asked(2, 2)
     author = Author(random.Random(0), question, idle)
-    found = hostile._attacked(family, author, FAMILIES[family](author))
+    found = hostile._attacked(family, author, hostile.ATTACKS[family](author))
     assert (found.ended, found.false_claims, found.unbound) == (True, (), ())
+
+
+def test_what_a_writer_says_of_an_idle_place_is_a_false_claim_where_it_is_shown(monkeypatch):
+    question, idle = hostile._asked(2, 2)
+    author = Author(random.Random(0), question, idle)
+    monkeypatch.setattr("vesalius.agent.wording.Rules.refusal_of", lambda self, text: "" if "decides" in text else "x")
+    found = hostile._attacked("words the answer falsely", author, hostile.ATTACKS["words the answer falsely"](author))
+    assert any("nothing supported is about" in why for why in found.false_claims)

@@ -1,12 +1,15 @@
 """Follow-ups about one finished investigation of the reference model, and what comes of what cannot be understood."""
 
+import json
 import re
 
 import pytest
 from finished_runs import DALLAS
 from scripted_endpoint import says, serving
-from vesalius.agent.asking import Where
+from vesalius.agent.asking import Where, desk_for
 from vesalius.agent.chat.turns import Reply, Turn
+from vesalius.agent.intake import take_in
+from vesalius.agent.report.schema import read_report
 from vesalius.agent.runs import RunFolder
 
 OAKLAND = "Why does the model answer 'Sacramento' after 'the capital of the state containing Oakland is'?"
@@ -231,6 +234,52 @@ def test_pairs_are_asked_for_and_a_path_is_the_answer(open_chat, pairs_file, no_
     assert no_runs == ["Where is the opposite computed?"]
 
 
+@pytest.mark.parametrize("said", ["~nosuch/pairs", "~nosuch", "~nosuch/pairs.json", "/nowhere/pairs", "data/pairs"])
+def test_a_path_that_leads_nowhere_is_refused_and_the_question_stays_open(open_chat, pairs_file, no_runs, said):
+    chat = open_chat()
+    chat.say("Where is the opposite computed?")
+    reply = chat.say(said)
+    assert (reply.kind, no_runs) == ("refused", [])
+    assert f"{said} cannot be read" in reply.lines[0].text
+    assert chat.say(str(pairs_file)).kind == "stopped"
+
+
+def test_a_home_that_is_nowhere_does_not_end_the_chat(open_chat):
+    reply = open_chat().say("Where is the opposite computed? with pairs ~nosuch/pairs.json")
+    assert reply.kind == "refused"
+    assert "~nosuch/pairs.json cannot be read" in reply.lines[0].text
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("/help", "Understood"),
+        ("/plan Why does the model answer 'a/b' after 'c/d'?", "Plan for"),
+        ("/help?", "There is no command /help?. Did you mean /help?"),
+        ("/budget=5", "There is no command /budget=5."),
+        ("/nosuch and/or more", "There is no command /nosuch"),
+        ("What does feature 1/383 stand for?", "/resume"),
+        ("what about feature 1/383?", "No run has looked at it."),
+        ("Where is agreement computed? with pairs /nowhere.json", "/nowhere.json cannot be read"),
+        ("who rules Texas and/or Ohio", "This fits none of the forms"),
+        ("x" * 2000, "This fits none of the forms"),
+    ],
+)
+def test_what_is_no_path_is_understood_although_pairs_were_asked_for(open_chat, no_runs, said, told):
+    chat = open_chat()
+    assert chat.say("Where is the opposite computed?").wants_pairs
+    assert told in chat.text(said)
+    assert "Where is the opposite computed?" not in no_runs
+
+
+def test_a_file_at_the_root_with_a_blank_in_its_name_is_no_command(open_chat, monkeypatch):
+    chat = open_chat()
+    monkeypatch.setattr("os.path.isfile", lambda path: path in ("/my pairs", "/help"))
+    chat.say("Where is the opposite computed?")
+    assert "/my pairs cannot be read" in chat.text("/my pairs")
+    assert "Understood" in chat.text("/help")  # what is a command is one whatever lies at the root
+
+
 def test_undo_forgets_the_turn_and_deletes_no_run(about_dallas, dallas):
     assert "Forgotten" in about_dallas.text("/undo")
     assert "No run has been talked about" in about_dallas.text("why?")
@@ -269,6 +318,14 @@ def test_a_language_models_reading_runs_only_after_a_yes_and_is_shown_whole(open
         chat.say("yes")
     assert no_runs == ["Why does the model answer 'Austin' after 'the capital of Texas is'?"]
     assert reply.calls == 1
+    put = RunFolder.open(chat.lab.settings.home, "last").info.put
+    assert put is not None
+    assert (put.words, put.by, put.agreed) == ("who rules texas, and how does it know", "tiny", True)
+    assert [turn.content for turn in put.turns] == [json.dumps(form)]
+    assert "as tiny read it" in chat.told[1].text
+    chat.say("/again")
+    again = RunFolder.open(chat.lab.settings.home, "last").info.put
+    assert again == put.model_copy(update={"turns": ()})  # they were paid for once
 
 
 def test_a_language_model_that_talks_nonsense_leaves_what_can_be_understood(open_chat):
@@ -277,7 +334,46 @@ def test_a_language_model_that_talks_nonsense_leaves_what_can_be_understood(open
         reply = chat.say("who rules texas")
         assert chat.say("how sure are you?").kind == "refused"
     assert reply.kind == "not_understood"
-    assert len(played.asked) == 2
+    assert len(played.asked) == reply.calls == 2
+
+
+def test_what_was_said_to_understand_a_message_is_not_counted_twice(open_chat, no_runs):
+    form = {"kind": "why", "prompt": "the capital of Texas is", "answer": "Austin"}
+    with serving(says(form)) as played:
+        chat = open_chat(planner="llm", planner_url=played.url, planner_model="tiny")
+        run = chat.say("who rules texas").run or chat.say("yes").run
+        folder = RunFolder.open(chat.lab.settings.home, run)
+        with desk_for(chat.lab.where, chat.lab.subject, folder) as desk:
+            take_in(desk, folder.info.question)
+        assert [turn.role for turn in desk.advice.turns] == ["reader"]
+        assert "0 requests to plan (0 tokens), 1 to understand messages" in chat.text("/budget")
+
+
+def test_a_report_is_measured_again_in_the_chat_and_its_figures_are_counted(open_chat, pairs_file):
+    chat = open_chat()
+    assert "No run has been talked about" in chat.text("/verify")
+    run = chat.say(f"Where is the opposite computed? with pairs {pairs_file}").run
+    reply = chat.say("/verify")
+    report = read_report(chat.lab.settings.home / "runs" / run / "report.json")
+    text = "\n".join(line.text for line in reply.lines)
+    assert (reply.kind, reply.run) == ("answered", run)
+    assert f"measurements: {len(report.measurements)}, claims: {len(report.claims)}" in text
+    assert re.search(rf"reproduced +{len(report.measurements) + len(report.claims)} ", text)
+    assert re.search(r"drifted +0", text)
+    path = chat.lab.settings.home / "runs" / run / "report.md"
+    path.write_text(path.read_text() + "more")
+    assert re.search(r"drifted +1\n +report\.md", chat.text(f"/verify {run}"))
+    assert "There is no run" in chat.text("/verify nothing")
+
+
+def test_a_report_about_other_weights_is_not_said_to_reproduce(open_chat, pairs_file):
+    chat = open_chat()
+    run = chat.say(f"Where is the opposite computed? with pairs {pairs_file}").run
+    other = open_chat(name="other", subject=chat.lab.subject.twin(1))
+    other.lab.subject.key.__dict__["fingerprint"] = "0" * 64
+    text = other.text(f"/verify {run}")
+    assert re.search(r"reproduced +0 ", text)
+    assert "has other weights than were measured" in text
 
 
 def test_what_a_terminal_would_obey_is_shown_and_not_obeyed(open_chat):

@@ -10,7 +10,7 @@ from vesalius.agent.planners._counter_prompts import (
 )
 from vesalius.agent.planners._pairs import pool_from_task
 from vesalius.agent.planners.llm_refuting import consultation, wordings_of
-from vesalius.agent.planners.llm_turns import Call, Turn
+from vesalius.agent.planners.llm_turns import Call, Turn, terms_of
 from vesalius.tools import ToolError
 
 OPPOSITES = [
@@ -150,7 +150,7 @@ def test_a_reply_without_wordings_is_told_why(said, why, two_hop):
     material = material_of({"pairs": []}, two_hop)
     with pytest.raises(ToolError, match=why):
         wordings_of(said, material)
-    asked = consultation("It is so.", material, (), (), [said], 2, 0)
+    asked = consultation("It is so.", material, (), (), (), [said], 2, 0, terms_of([said]), room=24_000)
     assert why in asked.messages[-1]["content"]
     assert asked.seed == 1
 

@@ -4,7 +4,8 @@ import json
 from typing import Any
 
 import pytest
-from vesalius.agent.planners._pairs import Pool, Split
+from vesalius.agent.planners._pairs import DISCOVERY_PAIRS, Pool, Split
+from vesalius.agent.planners.llm_blinding import DRAWS
 from vesalius.agent.planners.llm_functions import DEEPEST, wanted_of
 from vesalius.agent.planners.llm_limits import kept_back, refuse_endless, refuse_places_on_disk
 from vesalius.agent.planners.llm_turns import Call
@@ -86,6 +87,10 @@ def test_no_dictionary_is_forced(value: Any):
         {"prompts": ["x"] * 3_000},
         {"sites": ["x"] * 100, "positions": ["y"] * 100},
         {"sites": ["x"] * 100, "random_draws": 100},
+        {"sites": ["x"] * 144, "positions": ["y"] * 2, "pairs": [{}] * 1_000},
+        {"sites": ["x"] * 20, "random_draws": 20, "pairs": [{}] * 400},
+        {"families": [{"pairs": [{}] * 900}, {"pairs": [{}] * 900}], "random_draws": 100},
+        {"strengths": [1.0] * 40, "prompts": ["p"] * 300, "random_draws": 20},
     ],
 )
 def test_a_measurement_that_would_take_for_ever_is_refused_before_it_begins(given: dict[str, Any]):
@@ -95,6 +100,19 @@ def test_a_measurement_that_would_take_for_ever_is_refused_before_it_begins(give
 
 def test_what_takes_as_long_as_by_default_is_not_refused():
     refuse_endless({"samples": 384, "sites": ["x"] * 40, "positions": ["y"] * 4}, get_tool("substitutions"))
+
+
+def test_how_many_runs_are_too_many_is_told_with_what_to_pass():
+    asked = {"sites": ["x"] * 144, "positions": ["y"] * 2, "pairs": [{}] * 1_000}
+    with pytest.raises(ToolError, match=r"288 places on 1000 prompts.*288000 runs.*fewer sites.*60000 runs at most"):
+        refuse_endless(asked, get_tool("patch"))
+
+
+@pytest.mark.parametrize("draws", [0, DRAWS])
+def test_a_sweep_of_all_heads_of_a_small_model_at_two_places_is_not_endless(draws: int):
+    """As the deterministic planner makes it, and hidden among random changes as a blinded one does."""
+    asked = {"sites": ["x"] * 144, "positions": ["entity", "last"], "pairs": [{}] * DISCOVERY_PAIRS}
+    refuse_endless({**asked, "random_draws": draws}, get_tool("patch"))
 
 
 NONE = (
