@@ -13,6 +13,7 @@ from .failing import ASK_STATUSES, EXIT_NOT_MET, VERIFY_STATUSES, reported
 from .graph_cli import graph_app
 from .memory_cli import memory_app
 from .options import AsJson, Device, Download, Home
+from .server_cli import review, serve
 
 app = typer.Typer(
     name="vesalius",
@@ -143,6 +144,8 @@ def doctor(home: Home = None, as_json: AsJson = False) -> None:
 
 
 app.command()(mcp)
+app.command()(serve)
+app.command()(review)
 
 
 def main() -> None:

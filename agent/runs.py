@@ -178,3 +178,20 @@ class RunFolder:
     def _file(self, measurement_id: str) -> Path:
         assert re.fullmatch(r"m-[0-9a-f]+", measurement_id), measurement_id
         return self._measurements / f"{measurement_id}.json"
+
+
+def run_named(home: Path, name: str) -> RunFolder:
+    """A run of this home; unlike the command line's, no folder elsewhere.
+
+    Raises:
+        UnknownRun: there is none.
+    """
+    if name != "last" and not (NAME.fullmatch(name) and (home / "runs" / name / "run.json").is_file()):
+        newest = ", ".join(run.name for run in runs_of(home)[:5]) or "none yet"
+        raise UnknownRun(f"There is no run {name!r}. Give the name of a run, or `last`. Newest runs: {newest}.")
+    return RunFolder.open(home, name)
+
+
+def runs_of(home: Path) -> list[RunFolder]:
+    """Every run of this home, newest first."""
+    return [RunFolder(found.parent) for found in sorted((home / "runs").glob("*/run.json"), reverse=True)]

@@ -1,34 +1,16 @@
 """Reading what is kept under `home`, and nothing beside it: runs by name, measurements by id, long values in parts."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 from ...tools import ToolError
 from ..commands.asking import summary
+from ..jobs import Plain
 from ..report.schema import Report, read_report
-from ..runs import NAME, RunFolder, UnknownRun, UnreadableFile
-from .jobs import Plain
+from ..runs import RunFolder, UnreadableFile
 
 MOST_CHARACTERS = 20_000  # of one value; an agent reads all that it is sent
 SHOWN_KEYS = 60
-
-
-def run_named(home: Path, name: str) -> RunFolder:
-    """A run of this home; unlike the command line's, no folder elsewhere.
-
-    Raises:
-        UnknownRun: there is none.
-    """
-    if name != "last" and not (NAME.fullmatch(name) and (home / "runs" / name / "run.json").is_file()):
-        newest = ", ".join(run.name for run in runs_of(home)[:5]) or "none yet"
-        raise UnknownRun(f"There is no run {name!r}. Give the name of a run, or `last`. Newest runs: {newest}.")
-    return RunFolder.open(home, name)
-
-
-def runs_of(home: Path) -> list[RunFolder]:
-    """Every run of this home, newest first."""
-    return [RunFolder(found.parent) for found in sorted((home / "runs").glob("*/run.json"), reverse=True)]
 
 
 def about_run(folder: RunFolder) -> Plain:

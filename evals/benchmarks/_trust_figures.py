@@ -73,7 +73,7 @@ def _power_figures(measured: Measured) -> Figures:
         "power_large": share_of((one.is_found for one in plain if one.wanted), at_least=POWER_LARGE),
         "power_small": share_of((one.supported for one in measured.components if is_small(one)), at_least=POWER_SMALL),
         "power_selfrepair": share_of((one.is_whole for one in repairing), at_least=POWER_SELF_REPAIR),
-        "power_selfrepair_first_head": share_of(one.is_found for one in repairing),
+        "power_selfrepair_by_single_places": share_of(one.is_found for one in repairing),
         "selfrepair_circuit_shown": share_of(one.nodes <= one.trial.shown for one in repairing),
         "recall": share_of(named),
         "whole_circuit": share_of(one.is_whole for one in circuits),

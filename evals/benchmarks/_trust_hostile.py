@@ -215,6 +215,7 @@ class Page(HTMLParser):
     """A page's text without what is marked as literal or as a bound figure; what it says in sentences also apart."""
 
     VOID = ("meta", "link", "br", "img", "hr", "input", "wbr")
+    INLINE = ("a", "b", "code", "em", "i", "q", "span", "strong")  # beside others, text is in cells or paragraphs apart
 
     def __init__(self) -> None:
         super().__init__()
@@ -223,6 +224,8 @@ class Page(HTMLParser):
         self._open: list[tuple[str, bool, bool]] = []  # tag, literal, in sentences
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag not in self.INLINE:
+            self.visible.append("\n")
         if tag in self.VOID:
             return
         given, (_, literal, prose) = dict(attrs), self._open[-1] if self._open else ("", False, False)

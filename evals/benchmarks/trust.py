@@ -229,7 +229,9 @@ def _amiss(measured: Measured) -> Iterator[str]:
                 f"{judged.effect:.3f}: {said.false}."
             )
     for one in measured.found:
-        if not one.is_found:
+        if one.repairs and not one.is_whole:
+            yield f"- {one.trial.name}: not named, of the whole circuit: {', '.join(sorted(one.nodes - one.named))}."
+        elif not one.repairs and not one.is_found:
             yield f"- {one.trial.name}: missed {', '.join(one.missed) or 'all, for no single place moves a fifth'}."
     yield from (f"- refused: {why}" for why in measured.refused)
 

@@ -176,7 +176,7 @@ def test_one_false_claim_counts_and_a_true_or_an_unsupported_one_does_not():
     assert shown["null_judged"].value == 0.75
     assert shown["null_judged_false_share"].value == pytest.approx(1 / 3)
     assert (shown["power"].value, shown["power_large"].value, shown["power_small"].value) == (0.5, 1.0, 1.0)
-    assert (shown["power_selfrepair"].value, shown["power_selfrepair_first_head"].value) == (0.0, 1.0)
+    assert (shown["power_selfrepair"].value, shown["power_selfrepair_by_single_places"].value) == (0.0, 1.0)
     assert shown["recall"].value == 0.5
     assert shown["guarded.null_false_share"].value == 0.0
     assert shown["without_twin.null_false_share"].value == 1.0

@@ -31,6 +31,14 @@ def test_what_stands_outside_code_is_what_a_reader_takes_for_said():
     assert "head.1.3" not in text
 
 
+def test_figures_of_neighbouring_cells_are_not_read_as_one_and_marks_within_one_do_not_hide_it():
+    page = hostile.Page()
+    page.feed("<table><tr><td>0.00769</td><td>301</td></tr></table><p>0.1<b>23</b>45</p>")
+    text = "".join(page.visible)
+    assert "69301" not in text
+    assert "0.12345" in text
+
+
 def test_an_attack_that_came_through_is_counted():
     sound = hostile.Attacked("x", "y", True, "", (), ())
     spoiled = hostile.Attacked("x", "y", True, "", ("a claim",), ("md: 12345",))

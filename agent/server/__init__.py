@@ -1,0 +1,1 @@
+"""The page for browsing and reviewing runs, and the HTTP interface that it uses."""

@@ -1,0 +1,78 @@
+"""Serving on a port until the keyboard says stop."""
+
+import os
+import socket
+import sys
+from typing import NoReturn
+
+import uvicorn
+
+from ...tools import ToolError
+from ..failing import EXIT_STOPPED
+from ..settings import Settings
+from .access import Access, access_for, is_loopback
+from .app import make_app
+from .measuring import Remeasuring
+
+WAITING = 128  # connections that wait to be taken
+LAST_ANSWERS = 3  # seconds for answers on their way when the server ends
+
+
+def serve(settings: Settings, host: str, port: int, ask_for_token: bool) -> NoReturn:
+    """Serve until a signal ends it; the process ends here.
+
+    Raises:
+        ToolError: the port is taken, or the host is none of this machine's.
+    """
+    access = access_for(host, ask_for_token)
+    with bound(host, port) as listening:
+        remeasuring = Remeasuring(settings.device)
+        app = make_app(settings.home, access, remeasuring)
+        sys.stdout.write(_greeting(host, listening.getsockname()[1], access))
+        sys.stdout.flush()
+        config = uvicorn.Config(
+            app, log_level="warning", server_header=False, ws="none", timeout_graceful_shutdown=LAST_ANSWERS
+        )
+        status = 0
+        try:
+            uvicorn.Server(config).run(sockets=[listening])
+        except KeyboardInterrupt:
+            sys.stderr.write("\nStopped.\n")
+            status = EXIT_STOPPED
+    remeasuring.close()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Python would wait for a measurement that computes, which nothing ends from outside. Decisions are on disk before
+    # they are answered, and measuring again writes nothing.
+    os._exit(status)
+
+
+def bound(host: str, port: int) -> socket.socket:
+    """A socket that listens.
+
+    Raises:
+        ToolError: the port is taken, or the host is none of this machine's.
+    """
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+    except (OSError, UnicodeError) as error:
+        raise ToolError(f"There is no host {host!r}.", mend="Pass an address of this machine as --host.") from error
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+        listening.listen(WAITING)
+    except OSError as error:
+        listening.close()
+        raise ToolError(
+            f"Port {port} of {host} cannot be used: {error.strerror}.",
+            mend="Pass another --port, or --port 0 for any that is free; --host takes addresses of this machine.",
+        ) from error
+    return listening
+
+
+def _greeting(host: str, port: int, access: Access) -> str:
+    reached = host if is_loopback(host) or host not in ("0.0.0.0", "::") else socket.gethostname()
+    name = f"[{reached}]" if ":" in reached else reached
+    address = f"http://{name}:{port}/" + (f"?token={access.token}" if access.token else "")
+    return f"Runs and reviews: {address}\nCtrl-C ends it.\n"
