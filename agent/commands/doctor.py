@@ -113,7 +113,7 @@ def _memory(settings: Settings) -> Check:
 
 def _planner(settings: Settings) -> Check:
     if not settings.planner_url:
-        return Check("planner endpoint", "none set: no language model writes probes or scores names", True)
+        return Check("planner endpoint", "none set: no language model plans, writes probes or scores names", True)
     import openai
 
     from ..endpoint import endpoint_of
