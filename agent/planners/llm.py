@@ -39,7 +39,7 @@ ROOM = 90_000  # characters: about 22,000 tokens, which leaves a model of 32,000
 
 
 class LLMPlanner:
-    """Plans by consulting a language model.
+    """Plans by consulting a language model; questions about features, which have one course, are not for it.
 
     Args:
         model: its name.
@@ -61,8 +61,6 @@ class LLMPlanner:
 
     def next_experiment(self, view: View) -> Experiment | Inquiry | Consultation | None:
         """What it asked for, or what it is to be asked; none when it has finished."""
-        if view.task.kind == "feature":  # one course fits all such questions, and there are no places to choose
-            return self._protocol.next_experiment(view)
         if (first := self._protocol.setting_up(view)) is not None:
             return first
         pool = self._protocol.pool(view)
@@ -81,7 +79,7 @@ class LLMPlanner:
     def propose(self, view: View) -> tuple[Proposal, ...]:
         """What it predicted; beside it what the deterministic planner would, where that one had to finish."""
         pool = self._protocol.pool(view)
-        if view.task.kind == "feature" or pool is None:
+        if pool is None:
             return self._protocol.propose(view)
         course = course_of(view, pool, self.blind, self.seed)
         drafts = (_with_working_values(draft, view) for draft in course.drafts.values())
@@ -117,7 +115,7 @@ class LLMPlanner:
 
     def _planning(self, view: View) -> Planning | None:
         pool = self._protocol.pool(view)
-        if pool is None or view.task.kind == "feature":
+        if pool is None:
             return None
         course = course_of(view, pool, self.blind, self.seed)
         return Planning(
