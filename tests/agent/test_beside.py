@@ -318,6 +318,7 @@ def test_a_command_that_was_killed_in_the_first_run_ends_with_the_second_by_resu
     assert json.loads(done.stdout)["beside"]["text"].startswith("Hiding names changed what was found.")
 
 
+@pytest.mark.slow
 def test_a_planner_that_gives_up_in_one_run_is_said_to_have(model, tmp_path):
     def gives_up(request: dict[str, Any]) -> tuple[int, str]:
         return says("I cannot help with that.") if is_hidden(request) else recites(request)

@@ -64,6 +64,7 @@ def test_every_figure_of_the_answer_carries_a_measurement_that_exists(asked):
     assert cited <= known
 
 
+@pytest.mark.slow
 def test_verify_reproduces_every_number_and_says_so_in_its_status(asked):
     home, answer, _ = asked
     status, out, err = run("verify", answer["run"], "--json", home=home)

@@ -197,6 +197,7 @@ def test_an_answer_the_model_cannot_give_is_refused_before_a_run_begins(atlas, t
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.slow
 def test_a_run_taken_up_again_ends_with_the_same_ledger(dallas, atlas, tmp_path):
     where = Where(tmp_path)  # with a memory as empty as that of the run that was not stopped
     folder = start_run(where, atlas, DALLAS, seed=0, device="cpu")

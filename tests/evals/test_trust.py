@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from vesalius.agent._evidence import Arm, Gate, Judgement, Prediction
 from vesalius.agent.planners.interface import ContrastPair
-from vesalius.evals.benchmarks._trust_believed import backup_absent
+from vesalius.evals.benchmarks._trust_believed import dormant
 from vesalius.evals.benchmarks._trust_figures import Measured, figures, upper_metric
 from vesalius.evals.benchmarks._trust_guards import LADDER, Judged, any_false, refuse_other_reading, stands
 from vesalius.evals.benchmarks._trust_nulls import NULLS, known
@@ -225,10 +225,10 @@ def test_a_form_of_one_question_of_each_kind_comes_to_every_figure_it_asked_for(
 
 
 def test_a_question_asked_twice_comes_to_the_same_verdicts(tmp_path):
-    one, other = (investigate(question, Believer(belief)) for question, belief in [backup_absent(1, tmp_path)] * 2)
+    one, other = (investigate(question, Believer(belief)) for question, belief in [dormant(1, tmp_path)] * 2)
     assert one.said == other.said
     assert one.said
-    assert all(said.false for said in one.said)  # it answers where the first head does not
+    assert all(said.false for said in one.said)  # it follows the answer and never moves it
 
 
 @pytest.mark.slow

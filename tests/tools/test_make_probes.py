@@ -81,6 +81,7 @@ def test_a_feature_that_no_text_activates_adds_no_concept(world):
     assert not any(one.role == "context" for one in made(world, features=("1/5",)).concepts)
 
 
+@pytest.mark.slow
 def test_the_question_that_is_asked_decides_what_is_kept_back(atlas):
     def texts(city: str, target: str, **more: str) -> str:
         asked = {"prompt": f"the capital of the state containing {city} is", "target": target, "per_concept": 30}

@@ -1,5 +1,6 @@
 """The commands: a real server process on loopback, and how it begins and ends."""
 
+import functools
 import json
 import os
 import re
@@ -46,7 +47,10 @@ class Running(NamedTuple):
 def running(home: Path, command: str = "serve", *more: str) -> Iterator[Running]:
     """A server of a home, on a port that was free."""
     line = [sys.executable, "-m", "vesalius.agent", command, "--home", str(home), "--port", "0", "--device", "cpu"]
-    with subprocess.Popen([*line, *more], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    # Whoever started the tests in the background may have told all of them to take no notice of Ctrl-C.
+    heed = functools.partial(signal.signal, signal.SIGINT, signal.default_int_handler)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen([*line, *more], text=True, preexec_fn=heed, **pipes) as process:
         try:
             assert process.stdout is not None
             told = process.stdout.readline()
