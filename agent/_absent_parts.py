@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 from ..tools import Measurement
 from ._evidence import Arm
+from ._parts import is_part
 
-PARTS = ("head", "attn_out", "mlp_out")
 SEARCH = "circuit_search"
 
 
@@ -22,7 +22,7 @@ def unsearched(arm: Arm, explored: Sequence[Measurement]) -> str:
         explored: everything measured so far.
     """
     (site,) = arm.args["sites"]
-    if site.split(".")[0] not in PARTS:
+    if not is_part(site):
         return ""
     searches = [m for m in explored if _looks_behind_others(m)]
     if not searches:

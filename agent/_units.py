@@ -11,7 +11,7 @@ from typing import Any
 
 from ..tools import Measurement, canonical
 from ._evidence import Arm
-from .holdout import PROMPTS, plain
+from .holdout import plain, prompts_in
 
 # Prompts and what goes with them; how a group is called; controls; permissions; and places, of which a cell has one.
 NOT_OF_THE_UNIT = {
@@ -40,7 +40,7 @@ def units_in(measurement: Measurement) -> Iterator[tuple[str, dict[str, Any]]]:
 def measured_on(tool: str, args: dict[str, Any]) -> set[tuple[str, str]]:
     """Prompts of a request, and the clusters that they are said to be of: those as this instrument has seen them."""
     pairs = args.get("pairs", ())
-    prompts = {("", plain(pair[name])) for pair in pairs for name in PROMPTS if pair.get(name)}
+    prompts = {("", prompt) for prompt in prompts_in(pairs)}
     return prompts | {(tool, plain(pair["cluster"])) for pair in pairs if pair.get("cluster")}
 
 

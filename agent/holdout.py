@@ -41,7 +41,7 @@ def as_far_as_true(proposal: Proposal, explored: Iterable[Measurement]) -> Propo
     pairs = [pair for args in read for pair in _pairs(args)]
     others = {text for args in read for text in _other_prompts(args)}
     mine = [pair for arm in prediction.arms for pair in arm.args.get("pairs", ())]
-    if _prompts(mine) & (_prompts(pairs) | others):
+    if prompts_in(mine) & (prompts_in(pairs) | others):
         update = {"holds_out_entities": False, "holds_out_template": False}
     elif (swapped := _entities(mine)) & _entities(pairs) or _stand_in(swapped, others):
         update = {"holds_out_entities": False}
@@ -54,7 +54,7 @@ def prompts_of(measurement: Measurement) -> set[str]:
     """Every prompt that an instrument intervened on or read inside of; none where it only asked."""
     if measurement.tool in ASKING:
         return set()
-    return _prompts(_pairs(measurement.args)) | set(_other_prompts(measurement.args))
+    return prompts_in(_pairs(measurement.args)) | set(_other_prompts(measurement.args))
 
 
 def plain(text: str) -> str:
@@ -89,7 +89,8 @@ def _is_pair(given: Any) -> bool:
     return isinstance(given, dict) and {"base", "corrupted"} <= given.keys()
 
 
-def _prompts(pairs: Pairs) -> set[str]:
+def prompts_in(pairs: Pairs) -> set[str]:
+    """Every prompt that stands in some pairs, as it can be compared."""
     return {plain(pair[name]) for pair in pairs for name in PROMPTS if pair.get(name)}
 
 

@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from ..tools import Frozen, Measurement, digest, write_file
+from ..tools import Frozen, Measurement, ToolError, digest, write_file
 from .budget import Budget, Prices
 from .planners.llm_turns import Turn
 from .report._asked import Asked
@@ -137,6 +137,20 @@ class RunFolder:
     def reports(self) -> dict[str, str]:
         """Where the report lies, by format."""
         return {kind: str(self.path / f"report.{kind}") for kind in ("json", "html", "md")}
+
+    def finished_report(self, mend: str) -> Path:
+        """Where the report lies that is read again.
+
+        Args:
+            mend: what to do where there is none yet, in the words of who reads it.
+
+        Raises:
+            ToolError: the run has not come to its end.
+        """
+        path = self.path / "report.json"
+        if not path.is_file():
+            raise ToolError(f"Run {self.name} has no report yet.", mend=mend)
+        return path
 
     def keep(self, measurement: Measurement) -> None:
         """Store a finished measurement."""

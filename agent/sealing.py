@@ -10,9 +10,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, get_args
 
 from ..tools import Measurement, Tool, ToolError, canonical, get_tool, parse_site
-from ._absent_parts import PARTS, unsearched
+from ._absent_parts import unsearched
 from ._construction import by_construction
 from ._evidence import MOST_CHANCE, SHUFFLED, SMALLEST_EFFECT, TWIN, Arm, Prediction
+from ._parts import PARTS, can_be_taken_out, is_part
 from ._units import unit_of_arm, units_in
 from .holdout import as_far_as_true, plain
 from .planners.interface import Proposal
@@ -25,7 +26,6 @@ MOVES = 0.5  # share of answers: the least that shows that a kind of value moves
 # What an instrument's result, and each of its cells, has if it can confirm.
 CONFIRMING = {"cells", "no_op_change", "gap", "clean_correct"}
 CONFIRMING_CELL = {"effects", "answers_moved", "random_effects"}
-TAKEN_OUT = ("head.", "mlp_out.")
 
 
 def together(proposals: Iterable[Proposal]) -> tuple[tuple[Proposal, ...], ...]:
@@ -154,9 +154,9 @@ def _refuse_patch(prediction: Prediction, args: dict[str, Any], subject: "Subjec
 
 
 def _refuse_taken_out(prediction: Prediction, site: str, out: Sequence[str]) -> None:
-    if not site.startswith(PARTS) or site in out:
+    if not is_part(site) or site in out:
         raise _unfit(prediction, f"with parts taken out, a claim is about another part: {', '.join(PARTS)}")
-    if other := [one for one in out if not one.startswith(TAKEN_OUT)]:
+    if other := [one for one in out if not can_be_taken_out(one)]:
         raise _unfit(prediction, f"{other[0]} cannot be taken out, only heads and MLPs")
 
 

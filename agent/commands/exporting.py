@@ -30,9 +30,8 @@ def inspect_command(settings: Settings, run: str, out: Path | None, as_json: boo
     path = Path(f"{folder.name}{SUFFIX}") if out is None else out / f"{folder.name}{SUFFIX}" if out.is_dir() else out
     if path.suffix != SUFFIX:
         raise ToolError(f"{path} does not end in {SUFFIX}.", mend=f"Name it {path.with_suffix(SUFFIX)}.")
-    if not (folder.path / "report.json").is_file():
-        raise ToolError(f"Run {folder.name} has no report yet.", mend="Go on with it: vesalius ask --resume.")
-    report, entries = read_report(folder.path / "report.json"), read_ledger(folder.ledger)
+    report = read_report(folder.finished_report("Go on with it: vesalius ask --resume."))
+    entries = read_ledger(folder.ledger)
     from ..inspect_log import inspect_log, write_inspect_log
 
     log = inspect_log(report, entries)

@@ -30,12 +30,7 @@ def report_of(folder: RunFolder) -> Report:
         ToolError: the run has not come to its end.
         UnreadableReport: it was changed, or another version wrote it.
     """
-    path = folder.path / "report.json"
-    if not path.is_file():
-        raise ToolError(
-            f"Run {folder.name} has no report yet.", mend="Wait for its job, or go on with it by resume_run."
-        )
-    return read_report(path)
+    return read_report(folder.finished_report("Wait for its job, or go on with it by resume_run."))
 
 
 def answer_of(report: Report, folder: RunFolder) -> Plain:

@@ -7,8 +7,9 @@ prompts. After Wang et al. 2022 (backup heads) and McGrath et al. 2023 (self-rep
 """
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
-from ...tools import Measurement
+from .._parts import can_be_taken_out
 from ..report.schema import Sentence
 from ._circuits import KEY
 from ._mediation import WORTH_A_TEST, Cells, Draft, places_patched, with_taken_out
@@ -16,7 +17,6 @@ from ._pairs import Pool
 from ._plain import effect_of, name, number, say
 from .interface import Experiment, JudgedClaim, View
 
-PARTS = ("head", "mlp_out")
 MOST_CONTEXTS = 4  # each is one more sweep
 SWEEPS = ("components", "heads")  # of the whole subject
 
@@ -77,34 +77,36 @@ def _hidden(view: View) -> Iterator[tuple[tuple[str, ...], tuple[str, ...]]]:
     best: dict[str, tuple[float, tuple[str, ...]]] = {}
     for link in search.result["links"]:
         part = link["source"]
-        if link["hidden"] and link["in_circuit"] and part.split(".")[0] in PARTS and not _shows(view, part):
+        if link["hidden"] and link["in_circuit"] and can_be_taken_out(part) and not _shows(view, part):
             best[part] = max(best.get(part, (0.0, ())), (abs(link["score"]), tuple(link["without"])))
     contexts: dict[tuple[str, ...], list[str]] = {}
     for part, (_, out) in best.items():
         if part not in out:
             contexts.setdefault(out, []).append(part)
-    for out, parts in [*contexts.items()]:
-        for hiding in out:
-            if not _shows(view, hiding):
-                contexts.setdefault(tuple(sorted(parts)), []).append(hiding)
+    for out, parts in [(out, tuple(sorted(parts))) for out, parts in contexts.items()]:
+        if hid := [node for node in out if not _shows(view, node)]:
+            contexts.setdefault(parts, []).extend(hid)
     for out, parts in list(contexts.items())[:MOST_CONTEXTS]:
         yield out, tuple(dict.fromkeys(parts))
 
 
 def _shows(view: View, part: str) -> bool:
     """Whether a part moved the answer with nothing taken out."""
-    swept = (cell for key in SWEEPS if key in view.results for cell in view.results[key].result["cells"])
-    return any(cell["site"] == part and cell["effect"] >= WORTH_A_TEST for cell in swept)
+    return any(cell["effect"] >= WORTH_A_TEST for _, _, cell in _in_the_whole(view, part))
 
 
 def _seen_in_the_whole(view: View, part: str, position: str) -> tuple[str, str] | None:
     """Where the effect stands that a part had with nothing taken out; none where nobody looked."""
-    for key in SWEEPS:
-        swept: Measurement | None = view.results.get(key)
-        for at, cell in enumerate(swept.result["cells"] if swept else ()):
-            if swept and (cell["site"], cell["position"]) == (part, position):
-                return swept.id, f"cells.{at}.effect"
-    return None
+    seen = ((id_, f"cells.{at}.effect") for id_, at, cell in _in_the_whole(view, part) if cell["position"] == position)
+    return next(seen, None)
+
+
+def _in_the_whole(view: View, part: str) -> Iterator[tuple[str, int, dict[str, Any]]]:
+    """What was seen of a part with nothing taken out: measurement, place among its cells, cell."""
+    for swept in (view.results[key] for key in SWEEPS if key in view.results):
+        for at, cell in enumerate(swept.result["cells"]):
+            if cell["site"] == part:
+                yield swept.id, at, cell
 
 
 def _key(out: Sequence[str]) -> str:

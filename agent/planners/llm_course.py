@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from ...tools import ToolError, canonical, get_tool, parse_site
+from .._parts import PARTS, can_be_taken_out
 from ._mediation import Draft, prediction_about
 from ._pairs import Pool
 from .interface import Experiment, SubjectCard, View
@@ -36,7 +37,6 @@ MOST_MEASUREMENTS = 60  # an investigation has room for as many, and for all tha
 USELESS_IN_A_ROW, USELESS_IN_ALL = 4, 10  # turns after which the deterministic planner finishes
 UNANSWERED = 2  # useless turns that one without an answer counts for: all its tries were waited for
 STREAM = ("resid_pre", "resid_mid", "resid_post")
-PARTS, TAKEN_OUT = ("attn_out", "mlp_out", "head"), ("mlp_out.", "head.")
 
 
 @dataclass(frozen=True)
@@ -179,7 +179,7 @@ class Course:
         allowed = PARTS if word.claim == "part_of_path" else STREAM
         if kind not in allowed:
             raise ToolError(f"`{word.claim}` is not said of {site}.", mend=f"Sites for it: {', '.join(allowed)}.")
-        if out and (word.claim != "part_of_path" or site in out or not all(one.startswith(TAKEN_OUT) for one in out)):
+        if out and (word.claim != "part_of_path" or site in out or not all(map(can_be_taken_out, out))):
             raise ToolError(
                 "Nothing can be predicted so with that taken out.",
                 mend='With claim="part_of_path", name other parts to take out: head.LAYER.HEAD or mlp_out.LAYER.',

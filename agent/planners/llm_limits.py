@@ -9,7 +9,7 @@ from math import prod
 from typing import Any
 
 from ...tools import Tool, ToolError
-from ..holdout import PROMPTS, plain
+from ..holdout import plain, prompts_in
 from ._pairs import PairArgs, Pool, Split
 
 PLAIN_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,60}")
@@ -68,8 +68,7 @@ def refuse_kept_back(given: Any, kept: frozenset[str], instead: str) -> None:
 
 def kept_back(pool: Pool) -> frozenset[str]:
     """The prompts that predictions are tested on, and no other."""
-    mine = {plain(pair[name]) for pair in _pairs_of(pool.confirmation) for name in PROMPTS if pair.get(name)}
-    seen = {plain(pair[name]) for pair in _pairs_of(pool.discovery) for name in PROMPTS if pair.get(name)}
+    mine, seen = (prompts_in(_pairs_of(split)) for split in (pool.confirmation, pool.discovery))
     return frozenset(mine - seen - {plain(one["prompt"]) for one in (*pool.reference, *pool.reference_one_hop)})
 
 

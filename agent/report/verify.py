@@ -106,7 +106,7 @@ def _measure_all(
     for done, measurement in enumerate(sorted(records, key=_by_subject)):
         progress(done, len(records), f"{measurement.tool} {measurement.id}")
         try:
-            again[measurement.id] = measured_again(measurement, subjects)
+            again[measurement.id] = measured_again(measurement, subjects.get)
         except ToolError as error:
             failed[measurement.id] = str(error)
     progress(len(records), len(records), "compared")
@@ -159,15 +159,20 @@ class Subjects:
         return found
 
 
-def measured_again(measurement: Measurement, subjects: Subjects) -> Measurement:
+def measured_again(
+    measurement: Measurement, subject_of: Callable[[SubjectKey], Subject], progress: Progress = silent
+) -> Measurement:
     """The same request, run now.
+
+    Args:
+        subject_of: the subject that it is about; called once the request is known to be one.
 
     Raises:
         ToolError: no such tool any more, arguments it no longer takes, other weights, or a tool that cannot run.
     """
     tool = get_tool(measurement.tool)
     args = tool.parse(measurement.args)
-    return tool.measure(subjects.get(measurement.subject), args)
+    return tool.measure(subject_of(measurement.subject), args, progress)
 
 
 def altered(measurement: Measurement) -> Iterator[Drift]:

@@ -10,12 +10,12 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import Field
 
-from ...tools import Frozen, Measurement, Subject, SubjectKey, ToolError, get_tool, load_subject
+from ...tools import Frozen, Measurement, Subject, SubjectKey, ToolError, load_subject
 from ..jobs import Job, Jobs
 from ..report._sentence import UnboundFigure
 from ..report.figures import figure_text
 from ..report.schema import Report
-from ..report.verify import ABSENT, ABSOLUTE, RELATIVE, Drift, Subjects, altered, differences
+from ..report.verify import ABSENT, ABSOLUTE, RELATIVE, Drift, Subjects, altered, differences, measured_again
 from .problems import NotHere, TooMany
 
 MOST_SUBJECTS = 2  # kept in memory
@@ -142,10 +142,7 @@ class Remeasuring:
         """What came of it, as plain data; refusals of the instrument are an outcome, as `vesalius verify` has them."""
         job.progress(0, 1, f"loading {measurement.subject.model}")
         try:
-            tool = get_tool(measurement.tool)
-            args = tool.parse(measurement.args)
-            subject = self._resident(measurement.subject).get(measurement.subject)
-            again = tool.measure(subject, args, job.progress)
+            again = measured_again(measurement, lambda key: self._resident(key).get(key), job.progress)
         except ToolError as error:
             return Outcome(outcome="not reproducible", reason=str(error)).model_dump(mode="json")
         return _compared(report, measurement, again).model_dump(mode="json")

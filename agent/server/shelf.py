@@ -9,7 +9,6 @@ from typing import Generic, NamedTuple, TypeVar
 
 from pydantic_core import PydanticSerializationError
 
-from ...tools import ToolError
 from ..report.schema import Report, UnreadableReport, read_report
 from ..reviews import report_digest
 from ..runs import RunFolder, run_named
@@ -82,11 +81,7 @@ class Shelf:
             ToolError: the run has not come to its end.
             UnreadableReport: it was changed, or another version wrote it.
         """
-        path = folder.path / "report.json"
-        if not path.is_file():
-            raise ToolError(
-                f"Run {folder.name} has no report yet.", mend="Wait until it has ended, or go on: vesalius ask --resume"
-            )
+        path = folder.finished_report("Wait until it has ended, or go on: vesalius ask --resume")
         return self._reports.get(path, _shelved)
 
 
