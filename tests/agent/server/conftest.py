@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from planned_runs import copying, honest, planned_run
@@ -10,6 +11,7 @@ from vesalius.tools import Subject, SubjectKey, ToolError
 
 pytest.importorskip("fastapi")
 
+from browsing import chromium_running
 from served import HOSTILE, Served, served
 from vesalius.agent.report.schema import read_report
 from vesalius.agent.server.measuring import Remeasuring
@@ -80,3 +82,10 @@ def hostile(home: Path) -> str:
     )
     (folder / "report.json").write_text(changed.model_dump_json(indent=1) + "\n", encoding="utf-8")
     return folder.name
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    """A browser; for one file, because its event loop would be in the way of other tests'."""
+    with chromium_running() as browser:
+        yield browser

@@ -1,0 +1,122 @@
+"""A real browser inside a test: Debian's Chromium on a server of this process, with screenshots and a check by axe.
+
+Screenshots go to `screenshots/` of the checkout, which git ignores, so that a person can look at every page.
+"""
+
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvicorn
+from fastapi import FastAPI
+from vesalius.agent.server.listening import bound
+
+SCREENSHOTS = Path(__file__).parents[1] / "screenshots"
+DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 360, "height": 740}
+SERIOUS = ("serious", "critical")
+TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
+STARTS_WITHIN = 20.0  # seconds
+
+
+@contextmanager
+def on_a_port(app: FastAPI) -> Iterator[str]:
+    """The address at which an application is served for as long as the block lasts."""
+    with bound("127.0.0.1", 0) as listening:
+        server = uvicorn.Server(uvicorn.Config(app, log_level="error", ws="none", timeout_graceful_shutdown=1))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
+        thread.start()
+        deadline = time.monotonic() + STARTS_WITHIN
+        while not server.started:
+            assert time.monotonic() < deadline, "the server did not start"
+            time.sleep(0.01)
+        try:
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join(STARTS_WITHIN)
+
+
+@contextmanager
+def chromium_running() -> Iterator[Any]:
+    """Debian's Chromium; the test is skipped where there is none."""
+    playwright = pytest.importorskip("playwright.sync_api")
+    found = shutil.which("chromium")
+    if found is None:
+        pytest.skip("no Chromium: apt-get install chromium")
+    # The sandbox needs rights that a container rarely has; the only pages that are opened are our own.
+    with playwright.sync_playwright() as running:
+        browser = running.chromium.launch(executable_path=found, args=["--no-sandbox", "--disable-gpu"])
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+class Tab:
+    """A page of a browser that notes every error and every request to another host.
+
+    Args:
+        browser: as `chromium_running` gives it.
+        site: address of the server.
+    """
+
+    def __init__(self, browser: Any, site: str, viewport: dict[str, int] = DESKTOP, dark: bool = False) -> None:
+        self._context = browser.new_context(
+            viewport=viewport, color_scheme="dark" if dark else "light", reduced_motion="reduce"
+        )
+        self.page = self._context.new_page()
+        self.site, self.errors, self.elsewhere = site, list[str](), list[str]()
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.on("console", lambda said: self.errors.append(said.text) if said.type == "error" else None)
+        self.page.on("request", self._note)
+
+    def _note(self, request: Any) -> None:
+        if not request.url.startswith((self.site, "data:", "blob:")):
+            self.elsewhere.append(request.url)
+
+    def open(self, path: str) -> Any:
+        """Go to a page of the server."""
+        self.page.goto(self.site + path)
+        return self.page
+
+    def picture(self, name: str) -> None:
+        """Keep what it looks like, all of the page."""
+        SCREENSHOTS.mkdir(exist_ok=True)
+        self.page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=True)
+
+    def fits(self) -> bool:
+        """Whether nothing has to be scrolled sideways to be seen."""
+        return self.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+    def serious(self) -> list[str]:
+        """What axe-core finds that is serious: rule, and the first element that breaks it."""
+        axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+        found = axe.run(self.page, options={"runOnly": {"type": "tag", "values": TAGS}}).response["violations"]
+        return [f"{one['id']}: {one['nodes'][0]['html'][:200]}" for one in found if one["impact"] in SERIOUS]
+
+    def close(self) -> None:
+        """Leave the page; it must have had no error and asked no other host.
+
+        Raises:
+            AssertionError: it had, or did.
+        """
+        self._context.close()
+        assert not self.errors, self.errors
+        assert not self.elsewhere, self.elsewhere
+
+
+@contextmanager
+def tab(browser: Any, site: str, viewport: dict[str, int] = DESKTOP, dark: bool = False) -> Iterator[Tab]:
+    """A tab for as long as the block lasts."""
+    opened = Tab(browser, site, viewport, dark)
+    try:
+        yield opened
+    except BaseException:
+        opened._context.close()
+        raise
+    opened.close()
