@@ -203,7 +203,26 @@ def _attribution_graph(m: Measurement) -> Sentence:
     )
 
 
+def _attention_patterns(m: Measurement) -> Sentence:
+    heads: list[dict[str, Any]] = m.result["heads"]
+    if heads[0]["to_previous"] is None:
+        return say("The prompt is one token, so every head looks at that.")
+
+    def most(kind: str) -> str:
+        best = max(range(len(heads)), key=lambda i: heads[i][kind])
+        share, chance = number(m.id, f"heads.{best}.{kind}"), number(m.id, f"uniform.{kind}")
+        return f"{name(heads[best]['head'])} ({share} of its attention; {chance} if it looked at all alike)"
+
+    return say(
+        "Of",
+        number(m.id, "heads.len", "d"),
+        f"heads the one that looks most at the token before is {most('to_previous')}, and the one that looks most at "
+        f"the first token {most('to_first')}.",
+    )
+
+
 _BY_TOOL: dict[str, Headline] = CAUSAL_HEADLINES | {
+    "attention_patterns": _attention_patterns,
     "attribution_graph": _attribution_graph,
     "circuit_search": circuit_headline,
     "describe_feature": _describe_feature,

@@ -193,6 +193,7 @@ def _joined(values: Sequence[Any]) -> Iterator[str]:
 
 # Per instrument a list of its result, columns of it, and the column that tells strength; none where it is in order.
 _LISTS: dict[str, tuple[str, tuple[str, ...], str]] = {
+    "attention_patterns": ("heads", ("head", "to_previous", "to_first", "to_same_token", "entropy"), "to_previous"),
     "describe_feature": ("contexts", ("text", "peak_activation"), ""),
     "feature_activations": ("features", ("layer", "feature", "peak", "peak_token"), "peak"),
     "feature_signatures": ("features", ("layer", "feature", "n_active", "peak"), "peak"),

@@ -8,6 +8,7 @@ from markupsafe import Markup
 
 from ...tools import Measurement
 from ._ablation_view import ablation_view
+from ._attention_view import attention_view
 from ._causal_headlines import CAUSAL_HEADLINES
 from ._feature_views import probe_prompts_view, select_features_view
 from ._graph_view import graph_view
@@ -36,6 +37,7 @@ _FORCED = element(
 _VIEWS: dict[str, View] = {
     **dict.fromkeys(SCORERS, scores_view),
     "ablate_neurons": ablation_view,
+    "attention_patterns": attention_view,
     "attribution_graph": graph_view,
     "contextual_decomposition": contextual_view,
     "observable": observable_view,
