@@ -5,7 +5,7 @@ that waits for it can be taken up from another process, and a reader sees what w
 theirs to choose: of a prediction they may change the place, and code seals it with the controls that are due.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 from pydantic import Field
@@ -49,11 +49,17 @@ def decided(ledger: Ledger, key: str) -> Decision | None:
     return Decision.model_validate(entry.body["decision"]) if entry else None
 
 
-def decide(ledger: Ledger, waiting: Waiting, decision: Decision) -> None:
+def decide(
+    ledger: Ledger, waiting: Waiting, decision: Decision, site_of: Callable[[str], object] | None = None
+) -> None:
     """Write down what was said.
 
+    Args:
+        site_of: finds a site of the subject, where that is at hand; a place that it refuses is not written down.
+
     Raises:
-        ToolError: it is about predictions that there are not, or changes what has no place of that kind.
+        ToolError: it is about predictions that there are not, or changes what has no place of that kind, or to one that
+            the subject has not.
     """
     known = {one["prediction"]: one for one in waiting.proposals}
     named = {*decision.changes, *decision.drop} - {"all"}
@@ -62,6 +68,8 @@ def decide(ledger: Ledger, waiting: Waiting, decision: Decision) -> None:
     for name in decision.changes:
         if not known[name]["site"]:
             raise ToolError(f"{name} is about no site.", mend="Seal it as it stands, or drop it.")
+        if site_of is not None and decision.changes[name].site:
+            site_of(decision.changes[name].site)
     ledger.append(f"approved:{waiting.key}", "note", {"decision": decision.model_dump(mode="json")})
 
 

@@ -1,11 +1,11 @@
 """From a question to a running investigation: loads the subject, opens the run's folder, ledger and memory."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ..tools import ToolError
 from .approving import Waiting
@@ -138,6 +138,7 @@ def desk_for(
     from .desk import Desk
     from .ledger import Ledger
     from .purse import Purse
+    from .raising import budget_in
 
     info = folder.info
     with Ledger(folder.ledger) as ledger:
@@ -149,7 +150,8 @@ def desk_for(
             )
         pairs = tuple(ContrastPair.model_validate(pair) for pair in info.pairs)
         planned = info.planned
-        advice, purse = Advice(ledger, writer, consultant), Purse(planned.budget, planned.prices)
+        advice = Advice(ledger, writer, consultant)
+        purse = Purse(budget_in(ledger) or planned.budget, planned.prices)
         yield Desk(
             subject, _planner_of(info), folder, ledger, where.opener(), info.seed, pairs, advice, purse, planned.approve
         )
@@ -174,8 +176,11 @@ def ask(desk: "Desk", see: Callable[[dict[str, Any]], None]) -> Waiting | None:
     """Run the investigation to its end, or to where a person has to approve something: that is returned then."""
     from .investigation import investigate
 
-    for event in investigate(desk, desk.folder.info.question):
-        if event["event"] == "waiting":
-            return Waiting.model_validate({name: event[name] for name in Waiting.model_fields})
-        see(event)
+    # Closed before the desk is: an experiment that runs when `see` stops it all ends with its ledger open.
+    stream = cast("Generator[dict[str, Any]]", investigate(desk, desk.folder.info.question))
+    with closing(stream) as events:
+        for event in events:
+            if event["event"] == "waiting":
+                return Waiting.model_validate({name: event[name] for name in Waiting.model_fields})
+            see(event)
     return None

@@ -134,3 +134,22 @@ def budget_of(text: str, prices: Prices) -> Budget:
             mend="Set VESALIUS_PLANNER_PRICE_IN and VESALIUS_PLANNER_PRICE_OUT, per million tokens.",
         )
     return found
+
+
+def raised(budget: Budget, text: str, prices: Prices) -> Budget:
+    """A budget with the limits raised that a text names, as `budget_of` reads them.
+
+    Raises:
+        ToolError: it cannot be read, or would lower a limit: what was promised to be left would be gone.
+    """
+    given = budget_of(text, prices)
+    wanted = {name: getattr(given, name) for name in given.model_fields_set}
+    for name, limit in wanted.items():
+        now = getattr(budget, name)
+        if now is None or limit < now:
+            have = "no limit" if now is None else f"a limit of {_plain(now)}"
+            raise ToolError(
+                f"There is {have} on {NAMES[name]}; {_plain(limit)} would lower it.",
+                mend="A budget can be raised while a run goes on, and not lowered; a run can be stopped.",
+            )
+    return budget.model_copy(update=wanted)

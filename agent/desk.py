@@ -170,7 +170,8 @@ class Desk:
 
     def run(self, experiment: Experiment, emit: Emit) -> Outcome:
         """Run one experiment, or take it from the folder where it ran before; either way the ledger says so once."""
-        emit({"event": "started", **experiment.model_dump(mode="json", include={"key", "tool", "why", "phase"})})
+        about = experiment.model_dump(mode="json", include={"key", "tool", "args", "why", "phase"})
+        emit({"event": "started", **about, "twin": experiment.twin_seed is not None})
 
         def progress(done: int, total: int, what: str) -> None:
             if experiment.phase == "explore":

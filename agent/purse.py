@@ -13,7 +13,7 @@ class Purse:
     """A budget with its prices and the clock that it is held to."""
 
     def __init__(self, budget: Budget | None = None, prices: Prices | None = None) -> None:
-        self.budget, self._prices = budget or Budget(), prices or Prices()
+        self.budget, self.prices = budget or Budget(), prices or Prices()
         self._started = time.monotonic()
 
     @contextmanager
@@ -32,7 +32,7 @@ class Purse:
             tool_seconds: time of all measurements (seconds); asked only where it is limited.
         """
         measured = tool_seconds() if self.budget.tool_seconds is not None else 0.0
-        return spent(turns, self._prices, measured, time.monotonic() - self._started)
+        return spent(turns, self.prices, measured, time.monotonic() - self._started)
 
     @property
     def is_timed(self) -> bool:

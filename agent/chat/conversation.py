@@ -1,6 +1,7 @@
 """A conversation: each message is understood, acted on, answered and written down."""
 
 import re
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ...memory import RememberError
@@ -10,7 +11,9 @@ from ..commands.understanding import NO, YES, in_a_line
 from ..endpoint import endpoint_of
 from ..failing import SettingError, WaitsForApproval
 from ..ledger import LedgerError
+from ..planners.interface import ContrastPair
 from ..planners.llm_turns import Turn as TurnOfModel
+from ..planners.reading import FORMS, form_of
 from ..purse import Purse
 from ..report._text import visible
 from ..report.schema import UnreadableReport
@@ -39,24 +42,47 @@ class Conversation:
 
     Args:
         tell: shows what is said before an investigation begins.
+        reads_files: whether a message may name a file of this machine; not where who writes it sits elsewhere.
     """
 
-    def __init__(self, lab: "Lab", history: History, tell: Tell) -> None:
-        self.lab, self.history, self.tell = lab, history, tell
+    def __init__(self, lab: "Lab", history: History, tell: Tell, reads_files: bool = True) -> None:
+        self.lab, self.history, self.tell, self.reads_files = lab, history, tell, reads_files
+        self._order = ""
 
-    def hear(self, said: str) -> Reply:
-        """The reply to a message; what a person can mend is part of it, and only our own mistakes are raised."""
+    def hear(self, said: str, pairs: tuple[ContrastPair, ...] = (), order: str = "") -> Reply:
+        """The reply to a message; what a person can mend is part of it, and only our own mistakes are raised.
+
+        Args:
+            pairs: contrast pairs that came with it, for a question about where something is computed.
+            order: names what brought the message; a message that came with the same before is not answered again, and
+                an investigation of it that was cut off is gone on with.
+        """
+        self._order = order
+        if order and (turn := self.history.ended_of(order)) is not None:
+            return turn.reply
+        if order and (reply := self._gone_on_with(order)) is not None:
+            return reply
         if not said.isprintable():
             said = " ".join(visible(said, keep_lines=True).split())
         self.history.settle()
+        return self._answered(said, lambda: self._with_pairs(said, pairs) if pairs else self._reply(said))
+
+    def _gone_on_with(self, order: str) -> Reply | None:
+        turn = self.history.take_up(order)
+        if turn is None:
+            return None
+        doing = Doing(self.lab, self.history, turn.said, self.tell, order)
+        return self._answered(turn.said, lambda: doing.go_on(turn.reply.run))
+
+    def _answered(self, said: str, reply_to: Callable[[], Reply]) -> Reply:
         try:
-            reply = self._reply(said)
+            reply = reply_to()
         except Ambiguous as ambiguous:
             reply = ambiguous.reply
         except MENDABLE as error:
             reply = self._failed(error)
         if reply.kept:
-            self.history.close(Turn(said=said[:LONGEST], reply=reply))
+            self.history.close(Turn(said=said[:LONGEST], reply=reply, order=self._order))
         return reply
 
     def _failed(self, error: Exception) -> Reply:
@@ -69,27 +95,46 @@ class Conversation:
         return under_way.reply.model_copy(update={"lines": lines})
 
     def _reply(self, said: str) -> Reply:
-        doing = Doing(self.lab, self.history, said[:LONGEST], self.tell)
         if len(said) > LONGEST:
             raise ToolError(f"The message has {len(said)} characters.", mend=f"Say it in {LONGEST}.")
         if is_command(said):
-            return doing.do(read_command(said))
+            return self._done(said, read_command(said))
         if action := self._chosen(said) or read_said(said):
-            return doing.do(action)
+            return self._done(said, action)
         return self._translated(said)
+
+    def _done(self, said: str, action: Action) -> Reply:
+        if action.pairs_from and not self.reads_files:
+            raise ToolError("Files are not read by their names here.", mend="Send the pairs with the question.")
+        return Doing(self.lab, self.history, said[:LONGEST], self.tell, self._order).do(action)
+
+    def _with_pairs(self, said: str, pairs: tuple[ContrastPair, ...]) -> Reply:
+        """An investigation with pairs: of the question they came with, or else of the one that they were asked for."""
+        if form_of(said) == "where":
+            return self._done(said, Action(do="investigate", question=said, pairs=pairs))
+        asked = self._open_question()
+        if asked is None or not asked.wants_pairs:
+            raise ToolError(
+                "Pairs came without a question that takes them.",
+                mend=f"Send them with one of this form: {FORMS[1].partition('  ')[0]}",
+            )
+        return self._done(said, Action(do="investigate", question=asked.wants_pairs, pairs=pairs))
+
+    def _open_question(self) -> Reply | None:
+        """What was asked back last; a choice that there is not leaves the question open."""
+        return next((turn.reply for turn in reversed(self.history.turns) if turn.reply.kind != "refused"), None)
 
     def _chosen(self, said: str) -> Action | None:
         """What a message means as the answer to what was asked back; none where it is something else."""
-        # A choice that there is not leaves the question open.
-        answered = (turn.reply for turn in reversed(self.history.turns) if turn.reply.kind != "refused")
-        if (asked := next(answered, None)) is None:
+        if (asked := self._open_question()) is None:
             return None
         if asked.wants_pairs:
             if NO.fullmatch(said):
                 return Action(do="nothing")
             file = said.strip("'\"")
             # A message that can be understood is no path because it has a slash in it.
-            is_path = is_there(file) or (read_said(said) is None and _looks_like_path(file))
+            is_named = self.reads_files and is_there(file)
+            is_path = is_named or (read_said(said) is None and _looks_like_path(file))
             return Action(do="investigate", question=asked.wants_pairs, pairs_from=file) if is_path else None
         if not asked.options:
             return None

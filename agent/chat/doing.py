@@ -35,10 +35,11 @@ class Doing:
 
     Args:
         tell: shows what is said before an investigation begins.
+        order: names what brought the message, where something did.
     """
 
-    def __init__(self, lab: "Lab", history: History, said: str, tell: Tell) -> None:
-        self.lab, self.history, self.said, self.tell = lab, history, said, tell
+    def __init__(self, lab: "Lab", history: History, said: str, tell: Tell, order: str = "") -> None:
+        self.lab, self.history, self.said, self.tell, self.order = lab, history, said, tell, order
         self.runs = Runs(lab.settings.home, history.turns, lab.subject.key)
 
     def do(self, action: Action) -> Reply:
@@ -51,7 +52,7 @@ class Doing:
         file = os.path.expanduser(action.pairs_from)
         pairs = action.pairs or (read_pairs(Path(file)) if file else ())
         if form_of(action.question) == "where" and not pairs:
-            text = f"Which pairs show {action.question!r}? Give the path of a file (JSON or CSV)."
+            text = f"Which pairs show {action.question!r}? {self.lab.front.how_pairs_come}"
             return Reply(kind="asked_back", lines=plain(visible(text)), wants_pairs=action.question)
         read_question(action.question, pairs)
         known = self.runs.answered(action.question, [pair.model_dump(mode="json") for pair in pairs])
@@ -59,7 +60,7 @@ class Doing:
             head = f"Run {known} of this chat answered that, on these weights; /again measures it anew."
             return self._answered(known, (*plain(head, style="dim"), *Told(self.runs.report(known)).answer()))
         folder = self.lab.begin(action.question, pairs, action.put)
-        self.history.open(Turn(said=self.said, reply=stopped(action.question, folder.name)))
+        self._open(action.question, folder)
         self.tell(_heading(action, folder))
         return self._run(folder)
 
@@ -76,9 +77,17 @@ class Doing:
         if not action.run and not open_runs:
             raise ToolError("No run of this chat was stopped.", mend="Ask a question, or name a run: /resume RUN.")
         folder = self.runs.folder(self._one(action) if action.run else open_runs[-1])
-        self.history.open(Turn(said=self.said, reply=stopped(folder.info.question, folder.name)))
+        self._open(folder.info.question, folder)
+        return self.go_on(folder.name)
+
+    def go_on(self, run: str) -> Reply:
+        """The reply of an investigation that was cut off: of one that had reached its report, that report."""
+        folder = self.runs.folder(run)
         self.tell(_heading(Action(do="investigate", question=folder.info.question), folder))
         return self._run(folder)
+
+    def _open(self, question: str, folder: RunFolder) -> None:
+        self.history.open(Turn(said=self.said, reply=stopped(question, folder.name), order=self.order))
 
     def _run(self, folder: RunFolder) -> Reply:
         question = folder.info.question

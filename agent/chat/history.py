@@ -91,6 +91,17 @@ class History:
         """Let a turn that was opened and never ended stand as stopped."""
         self._under_way = False
 
+    def ended_of(self, order: str) -> Turn | None:
+        """The turn that an order brought, where it has come to its end."""
+        found = (turn for turn in self.turns if turn.order == order and turn.reply.kind != "stopped")
+        return next(found, None)
+
+    def take_up(self, order: str) -> Turn | None:
+        """The last turn again, where that order brought it and it was stopped: closing it then replaces it."""
+        last = self.turns[-1] if self.turns else None
+        self._under_way = last is not None and last.order == order and last.reply.kind == "stopped"
+        return last if self._under_way else None
+
     def undo(self) -> Turn | None:
         """Forget the last turn; none where there is none."""
         if not self.turns:
@@ -147,13 +158,31 @@ def open_history(home: Path, name: str) -> Iterator[History]:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.sqlite"
     with _held(folder / f"{name}.lock", name), closing(sqlite3.connect(path, check_same_thread=False)) as connection:
-        saver = SqliteSaver(connection, serde=serializer())
-        try:
-            saver.setup()
-            history = History(name, saver)
-        except sqlite3.DatabaseError as error:
-            raise UnreadableFile(f"{path} holds no chat ({error}). Begin another with --name.") from error
-        yield history
+        yield _history_in(path, connection)
+
+
+def read_history(home: Path, name: str) -> History:
+    """What was said in a chat so far, which another process may go on with; it is to be read alone.
+
+    Raises:
+        ToolError: there is none of that name.
+        UnreadableFile: the file holds no chat.
+    """
+    refuse_name(name)
+    path = home / FOLDER / f"{name}.sqlite"
+    if not path.is_file():
+        raise ToolError(f"There is no chat {name!r}.", mend="Begin one.")
+    with closing(sqlite3.connect(path, check_same_thread=False)) as connection:
+        return _history_in(path, connection)
+
+
+def _history_in(path: Path, connection: sqlite3.Connection) -> History:
+    saver = SqliteSaver(connection, serde=serializer())
+    try:
+        saver.setup()
+        return History(path.stem, saver)
+    except sqlite3.DatabaseError as error:
+        raise UnreadableFile(f"{path} holds no chat ({error}). Begin another with --name.") from error
 
 
 def refuse_name(name: str) -> None:

@@ -1,16 +1,14 @@
 """Where a chat's investigations run: one subject, loaded once, and what earlier runs measured at hand."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
-
-from rich.console import Console
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from ...tools import ToolError
 from ..asking import Where, desk_for, start_run
 from ..bench import card_of, request_id
 from ..budget import budget_of, prices_of
-from ..commands.asking import consultant_of, planned_of, run_to_its_end, writer_of
-from ..commands.progress import shown
+from ..commands.asking import consultant_of, planned_of, writer_of
 from ..commands.verifying import told, verified
 from ..commands.vocabulary import with_known_words
 from ..endpoint import endpoint_of
@@ -25,14 +23,36 @@ from .reuse import Earlier
 from .turns import Line
 
 if TYPE_CHECKING:
-    from ...tools import Measurement, Subject
+    from ...tools import Measurement, Progress, Subject
+    from ..desk import Desk
+
+
+@runtime_checkable
+class Front(Protocol):
+    """Where a person sits who sees an investigation run, and says what it may do."""
+
+    how_pairs_come: str
+    """What a person is told who has to give contrast pairs."""
+
+    def run_to_its_end(self, desk: "Desk") -> None:
+        """Run the investigation of a desk, ask what a person has to approve, and show what happens.
+
+        Raises:
+            KeyboardInterrupt: the person stops it.
+            WaitsForApproval: nobody is here to approve.
+        """
+        ...
+
+    def progress(self, what: str) -> "AbstractContextManager[Progress]":
+        """Shows how far something is for as long as it lasts."""
+        ...
 
 
 class Lab:
     """Starts investigations and goes on with them."""
 
-    def __init__(self, settings: Settings, subject: "Subject", console: Console, use_memory: bool) -> None:
-        self.settings, self.subject, self.console = settings, subject, console
+    def __init__(self, settings: Settings, subject: "Subject", front: Front, use_memory: bool) -> None:
+        self.settings, self.subject, self.front = settings, subject, front
         self.where = Where(settings.home, settings.memory, use_memory)
         self._card: SubjectCard | None = None
 
@@ -78,7 +98,7 @@ class Lab:
         advisers = writer_of(self.settings, folder), consultant_of(self.settings, folder)
         with desk_for(self.where, self.subject, folder, *advisers) as desk:
             desk.bench.earlier = Earlier(desk.bench, desk.ledger, lambda: desk.docket.experiments, earlier).find
-            run_to_its_end(self.console, desk, "/resume")
+            self.front.run_to_its_end(desk)
         return read_report(folder.path / "report.json")
 
     def verify(self, report: Report, folder: RunFolder) -> list[Line]:
@@ -88,7 +108,7 @@ class Lab:
         def load(name: str) -> "Subject":
             return self.subject if name == self.subject.key.model else load_subject(name, self.settings.device)
 
-        with shown("measuring again") as progress:
+        with self.front.progress("measuring again") as progress:
             found = verified(self.settings, report, folder, load, progress)
         lines = told(report, found, record_checked=True)
         return [Line(text=line.plain, style=str(line.style)) for line in lines]

@@ -4,20 +4,26 @@ import json
 import shlex
 import sys
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from io import TextIOWrapper
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.text import Text
 
 from ..answering import Answer
-from ..commands.asking import summary
+from ..commands.asking import run_to_its_end, summary
+from ..commands.progress import shown
 from ..console import TEXT, hang
 from ..report._text import visible
 from ..report.schema import Report, read_report
 from ..runs import RunFolder
 from ..settings import Settings, read_settings
 from .turns import Line, Reply, Turn
+
+if TYPE_CHECKING:
+    from ...tools import Progress
+    from ..desk import Desk
 
 PROMPT = "› "
 SHOWN_TURNS = 3  # of a chat that is gone on with
@@ -27,12 +33,22 @@ SHOWN_LINES = 2  # of each of them
 class Terminal:
     """Shows replies, and reads messages."""
 
+    how_pairs_come = "Give the path of a file (JSON or CSV)."
+
     def __init__(self, settings: Settings, as_json: bool) -> None:
         self.settings, self.as_json = settings, as_json
         stream = sys.stderr if as_json else sys.stdout
         self.console = Console(stderr=as_json, soft_wrap=not stream.isatty())
         self._explained: set[str] = set()
         self._turn = 0
+
+    def run_to_its_end(self, desk: "Desk") -> None:
+        """Run the investigation of a desk in this terminal."""
+        run_to_its_end(self.console, desk, "/resume")
+
+    def progress(self, what: str) -> "AbstractContextManager[Progress]":
+        """Shows how far something is for as long as it lasts."""
+        return shown(what)
 
     def messages(self) -> Iterator[str]:
         """What the person says, until they leave."""

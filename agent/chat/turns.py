@@ -71,6 +71,7 @@ class Turn(Frozen):
 
     said: str
     reply: Reply
+    order: str = Field(default="", description="What brought the message, so that it is not answered twice.")
 
 
 def plain(*texts: str, indent: int = 0, style: str = "") -> tuple[Line, ...]:

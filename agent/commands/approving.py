@@ -31,6 +31,11 @@ def keep_waiting(folder: RunFolder, waiting: Waiting) -> None:
     write_whole(folder.path / FILE, waiting.model_dump_json(indent=1))
 
 
+def forget_waiting(folder: RunFolder) -> None:
+    """Take that down again: the word was said."""
+    (folder.path / FILE).unlink(missing_ok=True)
+
+
 def print_waiting(console: Console, waiting: Waiting) -> None:
     """Show what is to be approved."""
     if waiting.experiment is not None:
@@ -66,11 +71,11 @@ def asked_here(console: Console, desk: "Desk", waiting: Waiting) -> None:
         except EOFError:
             raise KeyboardInterrupt from None
         try:
-            decide(desk.ledger, waiting, read_decision(said.split(), waiting))
+            decide(desk.ledger, waiting, read_decision(said.split(), waiting), desk.subject.site)
         except ToolError as error:
             console.print(Text(str(error), style="yellow"))
             continue
-        (desk.folder.path / FILE).unlink(missing_ok=True)  # left by a process that had no terminal to ask in
+        forget_waiting(desk.folder)  # left by a process that had no terminal to ask in
         return
 
 

@@ -33,6 +33,8 @@ from .output import print_json
 from .understanding import Question, is_free, put_into_form
 from .vocabulary import with_known_words
 
+PAIRS_DUE = "rows with clean, corrupted, answer and foil (cluster is optional), as a JSON list or CSV"
+
 if TYPE_CHECKING:
     from ...tools import Subject
     from ..desk import Desk
@@ -276,22 +278,30 @@ def read_pairs(path: Path) -> tuple[ContrastPair, ...]:
     Raises:
         UnreadableFile: not there, not of that form, or a row without clean, corrupted, answer and foil.
     """
-    due = "rows with clean, corrupted, answer and foil (cluster is optional), as a JSON list or CSV"
     try:
         text = path.read_text(encoding="utf-8")
-        if path.suffix.lower() == ".csv":
-            rows: Any = list(csv.DictReader(text.splitlines()))
-        else:
-            rows = json.loads(text)
+    except (OSError, UnicodeDecodeError) as error:
+        raise UnreadableFile(f"{path} cannot be read: {error}. It must hold {PAIRS_DUE}.") from error
+    return pairs_in(text, str(path))
+
+
+def pairs_in(text: str, name: str) -> tuple[ContrastPair, ...]:
+    """Contrast pairs from the text of a file: CSV where its name ends so, else JSON.
+
+    Raises:
+        UnreadableFile: not of that form, or a row without clean, corrupted, answer and foil.
+    """
+    try:
+        rows: Any = list(csv.DictReader(text.splitlines())) if name.lower().endswith(".csv") else json.loads(text)
         pairs = TypeAdapter(tuple[ContrastPair, ...]).validate_python(rows)
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, csv.Error, RecursionError) as error:
-        raise UnreadableFile(f"{path} cannot be read: {error}. It must hold {due}.") from error
+    except (json.JSONDecodeError, csv.Error, RecursionError) as error:
+        raise UnreadableFile(f"{name} cannot be read: {error}. It must hold {PAIRS_DUE}.") from error
     except ValidationError as error:
         first = error.errors()[0]
         row, *field = first["loc"] or ("",)
-        place = f"row {row + 1}{''.join(f', `{name}`' for name in field)}" if isinstance(row, int) else "the whole"
+        place = f"row {row + 1}{''.join(f', `{one}`' for one in field)}" if isinstance(row, int) else "the whole"
         problem = first["msg"].removeprefix("Value error, ")
-        raise UnreadableFile(f"{path}, {place}: {problem}. It must hold {due}.") from error
+        raise UnreadableFile(f"{name}, {place}: {problem}. It must hold {PAIRS_DUE}.") from error
     if not pairs:
-        raise UnreadableFile(f"{path} holds no pair. It must hold {due}.")
+        raise UnreadableFile(f"{name} holds no pair. It must hold {PAIRS_DUE}.")
     return pairs

@@ -48,7 +48,7 @@ def chat_command(
             history.begin(About(model=key.model, fingerprint=key.fingerprint, seed=settings.seed))
         elif begun.seed != settings.seed:
             settings = settings.model_copy(update={"seed": begun.seed})
-        _talk(terminal, Conversation(Lab(settings, subject, terminal.console, use_memory), history, terminal.tell))
+        _talk(terminal, Conversation(Lab(settings, subject, terminal, use_memory), history, terminal.tell))
         here = "" if kept_at else f" --home {settings.home}" if _is_elsewhere(settings) else ""
         terminal.tell(plain(f"Kept; to go on: vesalius chat --resume --name {history.name}{here}", style="dim"))
 

@@ -1,13 +1,13 @@
 """What jobs do: measure, investigate, go on with an investigation, verify one. One subject stays in memory."""
 
 from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from ...tools import Tool, ToolError, ToolResult
+from ..allowing import allowed_model
 from ..approving import Waiting
-from ..asking import Where, desk_for, start_run
+from ..asking import Where, ask, desk_for, start_run
 from ..commands.approving import approve_with, keep_waiting
 from ..commands.asking import consultant_of, planned_of, writer_of
 from ..commands.kept import keep_alone
@@ -27,8 +27,6 @@ from ..settings import Settings
 from .reading import answer_of, report_of
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
-
     from ...tools import Subject
 
 MOST_ROWS = 10
@@ -51,17 +49,8 @@ class Workshop:
         Raises:
             ToolError: one that is neither shipped, nor a folder, nor what the server was started with.
         """
-        from ...tools import reference_models
-
-        name = model or self.settings.model
-        if self.download or name == self.settings.model or name in reference_models():
-            return name
-        if (Path(name) / "config.json").is_file():
-            return name
-        raise ToolError(
-            f"{name!r} is neither a reference model nor the folder of a model.",
-            mend=f"Reference models: {', '.join(reference_models())}. Hub ids need a server started with --download.",
-        )
+        mend = "Hub ids need a server started with --download."
+        return allowed_model(model or "", self.settings.model, mend, self.download)
 
     def subject(self, name: str, device: str | None = None) -> "Subject":
         """The model of that name; the one in memory before makes room for it."""
@@ -114,20 +103,13 @@ class Workshop:
         return self._investigated(folder, self.subject(self.allowed(info.model), info.device), job)
 
     def _investigated(self, folder: RunFolder, subject: "Subject", job: Job) -> Plain:
-        from ..investigation import investigate
-
         job.about["run"] = folder.name
         job.refuse_to_go_on()
         where = Where(self.home, self.settings.memory, self.use_memory)
         advisers = writer_of(self.settings, folder), consultant_of(self.settings, folder)
         with desk_for(where, subject, folder, *advisers) as desk:
-            # Closed before the desk is: the experiment that runs when a job is stopped ends with its ledger open.
-            stream = cast("Generator[dict[str, Any]]", investigate(desk, folder.info.question))
-            with closing(stream) as events:
-                for event in events:
-                    if event["event"] == "waiting":
-                        return _waits(folder, event)
-                    _tell(event, job)
+            if (waiting := ask(desk, lambda event: _tell(event, job))) is not None:
+                return _waits(folder, waiting)
         return answer_of(report_of(folder), folder)
 
     def verify(self, folder: RunFolder, job: Job) -> Plain:
@@ -152,9 +134,9 @@ class Workshop:
         }
 
 
-def _waits(folder: RunFolder, event: dict[str, Any]) -> Plain:
+def _waits(folder: RunFolder, waiting: Waiting) -> Plain:
     """What is said of a run that a person, and not the client, has to approve."""
-    keep_waiting(folder, Waiting.model_validate({name: event[name] for name in Waiting.model_fields}))
+    keep_waiting(folder, waiting)
     command = approve_with(folder)
     return {"run": folder.name, "waits": f"A person has to run `{command}`; then go on with resume_run."}
 

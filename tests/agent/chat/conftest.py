@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 from finished_runs import Finished
-from rich.console import Console
 from vesalius.agent.chat.conversation import Conversation
 from vesalius.agent.chat.history import History, open_history
 from vesalius.agent.chat.investigating import Lab
+from vesalius.agent.chat.terminal import Terminal
 from vesalius.agent.chat.turns import Line, Reply, Turn
 from vesalius.agent.settings import read_settings
 from vesalius.tools import Subject
@@ -48,7 +48,9 @@ def open_chat(atlas: Subject, tmp_path: Path) -> Iterator[OpenChat]:
 
     def chat(home: Path = tmp_path, name: str = "test", subject: Subject = atlas, **settings: Any) -> Chat:
         given = read_settings(home=home, device="cpu", **settings)
-        lab = Lab(given, subject, Console(quiet=True), use_memory=False)
+        terminal = Terminal(given, as_json=False)
+        terminal.console.quiet = True
+        lab = Lab(given, subject, terminal, use_memory=False)
         context = open_history(tmp_path, name)
         opened.append(context)
         return Chat(lab, context.__enter__())
