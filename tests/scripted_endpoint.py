@@ -120,3 +120,14 @@ def streamed(whole: tuple[int, str], breaks_off: bool = False) -> tuple[int, str
         pieces.append({"model": said["model"], "choices": [], "usage": said.get("usage")})
     lines = [f"data: {json.dumps(piece)}\n\n" for piece in pieces]
     return status, "".join(lines) + ("" if breaks_off else "data: [DONE]\n\n")
+
+
+# A language model that looks once, predicts twice, and has enough.
+_AIM = {"why": "to see where", "would_change": "nothing moves"}
+_LOOK = ("patch", {"pairs": "discovery", "sites": ["resid_post.0", "resid_post.1"], "positions": ["entity"], **_AIM})
+_GUESS = {"claim": "carries", "at": "entity", "reason": "it moved", "alternative": "it goes along"}
+TWO_GUESSES = (
+    calls(_LOOK),
+    calls(*(("predict", {**_GUESS, "site": f"resid_post.{layer}"}) for layer in (0, 1))),
+    calls(("finish", {"reason": "enough"})),
+)

@@ -12,7 +12,9 @@ from ..failing import EXIT_STOPPED
 from ..settings import Settings
 from .access import Access, access_for, is_loopback
 from .app import make_app
-from .measuring import Remeasuring
+from .pool import Pool, processes
+from .waiting_line import WaitingLine
+from .worker import process
 
 WAITING = 128  # connections that wait to be taken
 LAST_ANSWERS = 3  # seconds for answers on their way when the server ends
@@ -22,12 +24,12 @@ def serve(settings: Settings, host: str, port: int, ask_for_token: bool) -> NoRe
     """Serve until a signal ends it; the process ends here.
 
     Raises:
-        ToolError: the port is taken, or the host is none of this machine's.
+        ToolError: the port is taken, the host is none of this machine's, or another server works on the home.
     """
     access = access_for(host, ask_for_token)
     with bound(host, port) as listening:
-        remeasuring = Remeasuring(settings.device)
-        app = make_app(settings.home, access, remeasuring)
+        pool = Pool(processes(process, settings), WaitingLine(settings.home))
+        app = make_app(settings, access, pool)
         sys.stdout.write(_greeting(host, listening.getsockname()[1], access))
         sys.stdout.flush()
         config = uvicorn.Config(
@@ -39,11 +41,10 @@ def serve(settings: Settings, host: str, port: int, ask_for_token: bool) -> NoRe
         except KeyboardInterrupt:
             sys.stderr.write("\nStopped.\n")
             status = EXIT_STOPPED
-    remeasuring.close()
+    pool.close()
     sys.stdout.flush()
     sys.stderr.flush()
-    # Python would wait for a measurement that computes, which nothing ends from outside. Decisions are on disk before
-    # they are answered, and measuring again writes nothing.
+    # Python would wait for threads that listen. Decisions and messages are on disk before they are answered.
     os._exit(status)
 
 
@@ -75,4 +76,4 @@ def _greeting(host: str, port: int, access: Access) -> str:
     reached = host if is_loopback(host) or host not in ("0.0.0.0", "::") else socket.gethostname()
     name = f"[{reached}]" if ":" in reached else reached
     address = f"http://{name}:{port}/" + (f"?token={access.token}" if access.token else "")
-    return f"Runs and reviews: {address}\nCtrl-C ends it.\n"
+    return f"Ask, browse and review: {address}\nCtrl-C ends it.\n"

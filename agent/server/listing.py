@@ -4,7 +4,7 @@ For the list only a few fields of a report are read, so that a thousand reports 
 of one is sound is found, and said, when it is opened.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -16,6 +16,7 @@ from .._evidence import Judgement, Tier, Verdict
 from ..report.schema import SCHEMA_VERSION
 from ..reviews import ReviewError, RunState, read_reviews, report_digest, standing
 from ..runs import RunFolder, UnreadableFile, runs_of
+from .meaning import Meaning, Near, Reading
 from .problems import without_home
 from .shelf import Remembered
 
@@ -47,15 +48,17 @@ class RunSummary(Frozen):
     claims: tuple[ClaimInShort, ...] = Field(default=(), description="Every claim of its report.")
     review: ReviewState = Field(default="untouched", description="Where its review stands.")
     reviewers: tuple[str, ...] = Field(default=(), description="Who has decided anything about it.")
+    near: Near | None = Field(default=None, description="How near it is to what was looked for by meaning.")
 
 
 class RunList(Frozen):
-    """A stretch of the list, newest first."""
+    """A stretch of the list: newest first, or nearest first where it was searched by meaning."""
 
     total: int = Field(description="Runs there are (count).")
     matched: int = Field(description="Runs that the filters leave (count).")
     models: tuple[str, ...] = Field(description="Models of all runs, by name.")
     runs: tuple[RunSummary, ...] = Field(description="The stretch that was asked for.")
+    reading: Reading | None = Field(default=None, description="How it was searched by meaning; none where it was not.")
 
 
 class Wanted(NamedTuple):
@@ -66,11 +69,17 @@ class Wanted(NamedTuple):
     verdict: str = ""
     tier: str = ""
     review: str = ""
+    by: str = "words"  # how the text is looked for; by meaning it leaves out no run, and puts the nearest first
+
+    @property
+    def by_meaning(self) -> bool:
+        """Whether runs are ranked by what they are about."""
+        return self.by == "meaning" and bool(self.text.strip())
 
     def takes(self, run: RunSummary) -> bool:
         """Whether a run is wanted; verdict and tier must belong to one and the same claim."""
         told = f"{run.name}\n{run.question}\n{run.asked}\n{run.model}".casefold()
-        if not all(word in told for word in self.text.casefold().split()):
+        if not self.by_meaning and not all(word in told for word in self.text.casefold().split()):
             return False
         if self.model not in ("", run.model) or self.review not in ("", run.review):
             return False
@@ -129,17 +138,31 @@ class Listing:
     def __init__(self, home: Path) -> None:
         self._home = home
         self._read: Remembered[_InShort] = Remembered(MOST_SUMMARIES)
+        self._meaning = Meaning(home)
 
     def list(self, wanted: Wanted, start: int, most: int) -> RunList:
-        """The runs that are wanted, newest first, from a place on."""
-        everything = [self.summary(folder) for folder in runs_of(self._home)]
+        """The runs that are wanted, newest or nearest first, from a place on.
+
+        Raises:
+            ToolError: they are to be ranked by meaning, and what ranks them cannot be used.
+        """
+        folders = runs_of(self._home)
+        everything = [self.summary(folder) for folder in folders]
         matched = [run for run in everything if wanted.takes(run)]
+        found = self._meaning.search(wanted.text, folders) if wanted.by_meaning else None
+        if found is not None:
+            matched = _nearest_first(matched, found.near)
         return RunList(
             total=len(everything),
             matched=len(matched),
             models=tuple(sorted({run.model for run in everything} - {""})),
             runs=tuple(matched[start : start + most]),
+            reading=found.reading if found else None,
         )
+
+    def models(self) -> tuple[str, ...]:
+        """Models of all runs, by name."""
+        return self.list(Wanted(), 0, 0).models
 
     def summary(self, folder: RunFolder) -> RunSummary:
         """One run; what cannot be read of it is told in `problem`."""
@@ -174,6 +197,11 @@ class Listing:
 
     def _broken(self, folder: RunFolder, why: str) -> RunSummary:
         return RunSummary(name=folder.name, state="broken", problem=without_home(why, self._home))
+
+
+def _nearest_first(runs: Iterable[RunSummary], near: Mapping[str, Near]) -> list[RunSummary]:
+    ranked = [run.model_copy(update={"near": near[run.name]}) for run in runs if run.name in near]
+    return sorted(ranked, key=lambda run: -near[run.name].similarity)  # equals stay newest first
 
 
 def _in_short(path: Path) -> _InShort:

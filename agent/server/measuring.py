@@ -1,29 +1,22 @@
-"""Measuring one number again: the same request, run now, beside what was reported.
+"""What a job looks like to a page, and what came of measuring a number again: beside what was reported."""
 
-As `vesalius verify` does it, one measurement at a time. Subjects stay in memory, so that a second look loads nothing;
-one job runs at a time, in a thread of its own, and others wait their turn.
-"""
-
-from collections import OrderedDict
-from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from pydantic import Field
 
-from ...tools import Frozen, Measurement, Subject, SubjectKey, ToolError, load_subject
-from ..jobs import Job, Jobs
+from ...tools import Frozen, Measurement
 from ..report._sentence import UnboundFigure
 from ..report.figures import figure_text
 from ..report.schema import Report
-from ..report.verify import ABSENT, ABSOLUTE, RELATIVE, Drift, Subjects, altered, differences, measured_again
-from .problems import NotHere, TooMany
+from ..report.verify import ABSENT, ABSOLUTE, RELATIVE, Drift, altered, differences
+from .hearing import ReplyShown
+from .job import Job, State
+from .orders import Again, Hear
+from .pool import Pool
 
-MOST_SUBJECTS = 2  # kept in memory
 MOST_DRIFTS = 200  # told of one measurement
-GRACE = 1.0  # seconds for a running job to end by itself when the server does
 
 Result = Literal["reproduced", "drifted", "not reproducible"]
-JobState = Literal["queued", "running", "stopping", "done", "failed", "stopped"]
 
 
 class FigureAgain(Frozen):
@@ -60,121 +53,57 @@ class Step(Frozen):
 class JobShown(Frozen):
     """A job, to be asked for again until its state is done, failed or stopped."""
 
-    handle: str = Field(description="Names the job while the server runs.")
-    run: str = Field(description="The run.")
-    measurement: str = Field(description="The measurement that is made again.")
-    state: JobState = Field(description="Where it stands.")
-    ahead: int = Field(description="Jobs that run before it (count).")
+    handle: str = Field(description="Names the job.")
+    what: Literal["hear", "measure", "again"] = Field(description="A message, a measurement, or one once more.")
+    chat: str = Field(default="", description="Of a message, the chat.")
+    run: str = Field(default="", description="Of measuring again, the run.")
+    of: str = Field(default="", description="Of measuring again, the measurement.")
+    state: State = Field(description="Where it stands.")
+    ahead: int = Field(description="Jobs that come before it (count).")
     step: Step | None = Field(default=None, description="How far it is; none before it says so.")
     seconds: float | None = Field(default=None, description="How long it has run (seconds); none before it begins.")
-    outcome: Outcome | None = Field(default=None, description="What came of it; none before it is done.")
+    measurement: Measurement | None = Field(default=None, description="What was measured; none before it was.")
+    outcome: Outcome | None = Field(default=None, description="Of measuring again, how it compares.")
+    reply: ReplyShown | None = Field(default=None, description="Of a message, what it is answered with.")
     error: str = Field(default="", description="What ended it otherwise; empty where nothing did.")
 
 
-class _Resident(NamedTuple):
-    fingerprint: str
-    subjects: Subjects
-
-
-class Remeasuring:
-    """The queue of measurements to be made again.
+def shown(job: Job, pool: Pool, outcome: Outcome | None = None) -> JobShown:
+    """A job as a page is told of it.
 
     Args:
-        device: to run on.
-        load: a subject by name and device; what is on this machine, and nothing is fetched.
+        outcome: how it compares, where something was measured again.
     """
-
-    def __init__(self, device: str, load: Callable[[str, str], Subject] = load_subject) -> None:
-        self._device, self._load = device, load
-        self._jobs = Jobs()
-        self._subjects: OrderedDict[str, _Resident] = OrderedDict()  # touched by the jobs' thread alone
-
-    def start(self, run: str, report: Report, measurement: Measurement) -> JobShown:
-        """Put a measurement in the queue; one that waits or runs already is not put there twice.
-
-        Args:
-            run: name of the run's folder.
-            report: that the measurement is of.
-            measurement: as reported.
-
-        Raises:
-            TooMany: the queue is full.
-        """
-        about = {"run": run, "measurement": measurement.id}
-        for job in self._jobs.all():
-            if job.about == about and not job.ended:
-                return self._shown(job)
-        try:
-            job = self._jobs.start("verify", about, lambda job: self._again(report, measurement, job))
-        except ToolError as error:
-            raise TooMany(error.message, mend="Wait until one has ended.") from error
-        return self._shown(job)
-
-    def job(self, handle: str) -> JobShown:
-        """A job as it stands.
-
-        Raises:
-            NotHere: there is none of that handle, or none any more.
-        """
-        return self._shown(self._found(handle))
-
-    def stop(self, handle: str) -> JobShown:
-        """Tell a job to stop: at once where it waits, else where it next says how far it is.
-
-        Raises:
-            NotHere: there is none of that handle, or none any more.
-        """
-        job = self._found(handle)
-        job.stop()
-        return self._shown(job)
-
-    def close(self) -> bool:
-        """Stop all; whether nothing runs any more."""
-        return self._jobs.close(GRACE)
-
-    def _found(self, handle: str) -> Job:
-        try:
-            return self._jobs.get(handle)
-        except ToolError as error:
-            raise NotHere(error.message, mend="Jobs end with the server; start the measurement again.") from error
-
-    def _again(self, report: Report, measurement: Measurement, job: Job) -> dict[str, Any]:
-        """What came of it, as plain data; refusals of the instrument are an outcome, as `vesalius verify` has them."""
-        job.progress(0, 1, f"loading {measurement.subject.model}")
-        try:
-            again = measured_again(measurement, lambda key: self._resident(key).get(key), job.progress)
-        except ToolError as error:
-            return Outcome(outcome="not reproducible", reason=str(error)).model_dump(mode="json")
-        return _compared(report, measurement, again).model_dump(mode="json")
-
-    def _resident(self, key: SubjectKey) -> Subjects:
-        """A subject and its twin; those that were not used for longest make room first, for they are large."""
-        held = self._subjects.pop(key.model, None)
-        if held is None or held.fingerprint != key.fingerprint:  # other weights may lie there by now
-            while len(self._subjects) >= MOST_SUBJECTS:
-                self._subjects.popitem(last=False)
-            subject = self._load(key.model, self._device)
-            held = _Resident(subject.key.fingerprint, Subjects(lambda _: subject))
-        self._subjects[key.model] = held
-        return held.subjects
-
-    def _shown(self, job: Job) -> JobShown:
-        state = job.state
-        error = job.error if state == "failed" else None
-        return JobShown(
-            handle=job.handle,
-            run=job.about["run"],
-            measurement=job.about["measurement"],
-            state=state,
-            ahead=self._jobs.ahead(job),
-            step=Step.model_validate(job.step) if job.step else None,
-            seconds=job.seconds,
-            outcome=Outcome.model_validate(job.future.result()) if state == "done" else None,
-            error=f"{type(error).__name__}: {error}" if error else "",
-        )
+    work, result = job.order.work, job.result
+    return JobShown(
+        handle=job.handle,
+        what=work.kind,
+        chat=work.chat if isinstance(work, Hear) else "",
+        run=work.run if isinstance(work, Again) else "",
+        of=work.measurement.id if isinstance(work, Again) else "",
+        state="done" if outcome is not None else job.state,
+        ahead=pool.ahead(job),
+        step=Step.model_validate(job.step) if job.step else None,
+        seconds=job.seconds,
+        measurement=Measurement.model_validate(result) if result and work.kind != "hear" else None,
+        outcome=outcome,
+        reply=ReplyShown.model_validate(result["reply"]) if result and work.kind == "hear" else None,
+        error="" if outcome is not None else job.error,
+    )
 
 
-def _compared(report: Report, was: Measurement, now: Measurement) -> Outcome:
+def compared(report: Report, job: Job) -> Outcome | None:
+    """How a figure that was measured again compares with the report; none before it was.
+
+    A refusal of the instrument is an outcome, as `vesalius verify` has it.
+    """
+    assert isinstance(job.order.work, Again)
+    was = job.order.work.measurement
+    if job.was_refused:
+        return Outcome(outcome="not reproducible", reason=job.error)
+    if job.result is None:
+        return None
+    now = Measurement.model_validate(job.result)
     found = [Drift(id=was.id, path=p, was=a, now=b) for p, a, b in differences(was.result, now.result)]
     drifts = [*altered(was), *found]
     return Outcome(

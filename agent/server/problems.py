@@ -9,6 +9,7 @@ from pydantic import Field
 from starlette.exceptions import HTTPException
 
 from ...tools import Frozen, ToolError
+from ..failing import SettingError
 from ..report._text import visible
 from ..report.schema import UnreadableReport
 from ..reviews import ReviewError, StaleReview
@@ -39,6 +40,7 @@ _STATUS: dict[type[Exception], int] = {
     UnreadableReport: 422,
     TooMany: 429,
     ToolError: 422,
+    SettingError: 422,
     OSError: 500,
 }
 

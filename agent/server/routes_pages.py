@@ -32,9 +32,29 @@ def page_routes(access: Access) -> APIRouter:
     def runs() -> Response:
         return _file("runs.html")
 
+    @router.get("/ask", include_in_schema=False)
+    def ask() -> Response:
+        return _file("ask.html")
+
+    @router.get("/chats/{name}", include_in_schema=False)
+    def chat(name: str) -> Response:
+        return _file("ask.html")  # says itself where there is no such chat
+
     @router.get("/runs/{name}", include_in_schema=False)
     def review(name: str) -> Response:
         return _file("review.html")  # says itself where there is no such run
+
+    @router.get("/runs/{name}/graphs/{measurement}", include_in_schema=False)
+    def graph(name: str, measurement: str) -> Response:
+        return _file("graph.html")  # says itself where there is no such graph
+
+    @router.get("/compare", include_in_schema=False)
+    def compare() -> Response:
+        return _file("compare.html")  # says itself where one of the runs is not there
+
+    @router.get("/look", include_in_schema=False)
+    def look() -> Response:
+        return _file("look.html")
 
     @router.get("/static/{file}", include_in_schema=False)
     def asset(file: Annotated[str, InPath(max_length=60)]) -> Response:

@@ -1,18 +1,13 @@
-"""Reviewing: who decided what, and measuring a number again before deciding."""
+"""Reviewing: who decided what."""
 
-from typing import Annotated
-
-from fastapi import APIRouter, Path
+from fastapi import APIRouter
 from pydantic import Field
 
 from ...tools import Frozen
 from ..reviews import Decision, Review, Standing, keep_review, read_reviews, record_digest, standing
 from ..runs import RunFolder
-from .measuring import JobShown, Remeasuring
-from .routes_runs import MeasurementName, RunName, record_in
+from .routes_runs import RunName
 from .shelf import Shelf
-
-Handle = Annotated[str, Path(pattern=r"^j[0-9]{1,9}$", description="Handle of a job.")]
 
 
 class Reviews(Frozen):
@@ -42,30 +37,6 @@ def reviewing_routes(shelf: Shelf) -> APIRouter:
         shelved = shelf.report(folder)
         keep_review(folder.path, decision, shelved.digest, [claim.id for claim in shelved.report.claims])
         return _reviews(shelf, folder)
-
-    return router
-
-
-def measuring_routes(shelf: Shelf, remeasuring: Remeasuring) -> APIRouter:
-    """Measuring again."""
-    router = APIRouter(prefix="/api", tags=["measuring again"])
-
-    @router.post("/runs/{name}/measurements/{measurement_id}/verify", status_code=202)
-    def measure_again(name: RunName, measurement_id: MeasurementName) -> JobShown:
-        """Start a measurement of a report once more; ask for the job until it has ended."""
-        folder = shelf.run(name)
-        shelved = shelf.report(folder)
-        return remeasuring.start(folder.name, shelved.report, record_in(shelved, measurement_id).measurement)
-
-    @router.get("/jobs/{handle}")
-    def job(handle: Handle) -> JobShown:
-        """Where a job stands, and what came of it."""
-        return remeasuring.job(handle)
-
-    @router.post("/jobs/{handle}/stop")
-    def stop(handle: Handle) -> JobShown:
-        """Tell a job to stop."""
-        return remeasuring.stop(handle)
 
     return router
 

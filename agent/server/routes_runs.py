@@ -45,7 +45,11 @@ def reading_routes(shelf: Shelf, listing: Listing) -> APIRouter:
 
     @router.get("")
     def list_runs(
-        text: Annotated[str, Query(max_length=200, description="Words of question, name or model.")] = "",
+        text: Annotated[str, Query(max_length=200, description="What is looked for.")] = "",
+        by: Annotated[
+            Literal["words", "meaning"],
+            Query(description="Words that question, name or model hold; or what question and claims are about."),
+        ] = "words",
         model: Annotated[str, Query(max_length=300, description="Model under study.")] = "",
         verdict: Annotated[Verdict | Literal[""], Query(description="Some claim has it.")] = "",
         tier: Annotated[Tier | Literal[""], Query(description="Some claim has it; the one of the verdict.")] = "",
@@ -53,8 +57,11 @@ def reading_routes(shelf: Shelf, listing: Listing) -> APIRouter:
         start: Annotated[int, Query(ge=0, description="Runs to leave out at the beginning (count).")] = 0,
         most: Annotated[int, Query(ge=1, le=MOST_LISTED, description="Most to list (count).")] = 50,
     ) -> RunList:
-        """Runs, newest first: also those without a report, and those that cannot be read."""
-        return listing.list(Wanted(text, model, verdict, tier, review), start, most)
+        """Runs, newest first: also those without a report, and those that cannot be read.
+
+        By meaning the nearest come first. Ask again until `reading` says that all have been read.
+        """
+        return listing.list(Wanted(text, model, verdict, tier, review, by), start, most)
 
     @router.get("/{name}", response_model=Report)
     def report(name: RunName) -> Response:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from finished_runs import DALLAS
-from scripted_endpoint import calls, serving
+from scripted_endpoint import TWO_GUESSES, serving
 from typer.testing import CliRunner
 from vesalius.agent.approving import Decision, Place, Waiting, decide
 from vesalius.agent.asking import Where, ask, desk_for, start_run
@@ -17,15 +17,6 @@ from vesalius.agent.planners.llm_endpoint import Endpoint
 from vesalius.agent.report.schema import read_report
 from vesalius.agent.runs import Planned
 from vesalius.tools import ToolError
-
-AIM = {"why": "to see where", "would_change": "nothing moves"}
-LOOK = ("patch", {"pairs": "discovery", "sites": ["resid_post.0", "resid_post.1"], "positions": ["entity"], **AIM})
-GUESS = {"claim": "carries", "at": "entity", "reason": "it moved", "alternative": "it goes along"}
-SAYS = (
-    calls(LOOK),
-    calls(*(("predict", {**GUESS, "site": f"resid_post.{layer}"}) for layer in (0, 1))),
-    calls(("finish", {"reason": "enough"})),
-)
 
 
 def begin(home: Path, atlas, approve="plan"):
@@ -42,7 +33,7 @@ def go_on(home: Path, atlas, folder, url: str, see=lambda event: None):
 
 def waits(home: Path, atlas, approve="plan"):
     folder = begin(home, atlas, approve)
-    with serving(*SAYS) as played:
+    with serving(*TWO_GUESSES) as played:
         waiting = go_on(home, atlas, folder, played.url)
     assert waiting is not None
     return folder, waiting
@@ -111,7 +102,7 @@ def test_the_word_can_come_from_the_command_line(tmp_path, atlas):
 
 def test_each_experiment_can_be_left_out_and_exploration_ended(tmp_path, atlas):
     folder = begin(tmp_path, atlas, "each")
-    with serving(*SAYS) as played:
+    with serving(*TWO_GUESSES) as played:
         first = go_on(tmp_path, atlas, folder, played.url)
         assert (first.key, first.experiment["tool"]) == ("premise", "next_token")
         said = {"premise": Decision(), "held-out": Decision(), "turn 1.1": Decision(skip=True)}

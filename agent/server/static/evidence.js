@@ -2,6 +2,7 @@
 import { get, runPath } from "./api.js";
 import { measureAgain } from "./again.js";
 import { badge, el, fill, put, table } from "./dom.js";
+import { picture } from "./picture.js";
 import { prose } from "./prose.js";
 import { tree } from "./tree.js";
 
@@ -42,6 +43,8 @@ function whole(run, about, found, path, lead) {
     el("p", { class: "meta" }, `${PHASES[found.phase] ?? "so far"} · ${subject.model}${subject.reinit_seed === null ? "" : ", re-initialised"} · ${seconds.toFixed(2)} s · digest `, el("code", {}, digest.slice(0, 12))),
     about && el("p", {}, prose(about.found, (figure) => lead(figure.path))),
     measureAgain(run, found.measurement.id),
+    picture(found.measurement),
+    found.measurement.tool === "attribution_graph" && el("p", {}, el("a", { href: `/runs/${encodeURIComponent(run)}/graphs/${found.measurement.id}` }, "Open the graph")),
     path && el("p", { class: "meta" }, "The figure stands at ", el("code", {}, path), ", marked below."),
     el("details", { open: Boolean(path) }, el("summary", {}, "Raw values"), tree(result, path)),
     el("details", {}, el("summary", {}, "Arguments"), tree(rest)),

@@ -117,7 +117,7 @@ function showStanding() {
 function showReport() {
   document.title = `${report.question.slice(0, 60)} · Vesalius`;
   fill(at("head"),
-    el("p", { class: "meta" }, "Circuit report · ", el("bdi", {}, report.model), ` · ${when(report.created)} · planner `, el("bdi", {}, report.planner)),
+    el("p", { class: "meta" }, "Circuit report · ", el("bdi", {}, report.model), ` · ${when(report.created)} · planner `, el("bdi", {}, report.planner), " · ", el("a", { href: `/compare?${new URLSearchParams({ a: run })}` }, "Compare with…")),
     el("h1", { dir: "auto" }, report.question),
     report.asked && el("p", { class: "meta", dir: "auto" }, "in the asker's words: ", report.asked),
     el("div", { class: "panel answer" }, report.answer.length ? report.answer.map((one) => el("p", {}, prose(one, follow))) : el("p", {}, "No answer was reached.")),

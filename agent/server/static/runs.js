@@ -2,11 +2,14 @@
 import { get } from "./api.js";
 import { badge, el, fill, onKeys, when } from "./dom.js";
 
-const MOST = 50;
+const MOST = 50, REREAD = 1000; // milliseconds
+const KINDS = { question: "question", asked: "the asker's words" };
+const HINTS = { "": "words of a question, name or model", meaning: "what it is about, in your own words" };
 const REVIEW = { untouched: "review not begun", begun: "review begun", decided: "all claims decided", signed: "signed off", outdated: "review outdated", broken: "review record broken" };
 const form = document.getElementById("filters"), found = document.getElementById("found"), status = document.getElementById("status");
-const fields = ["text", "model", "verdict", "tier", "review"].map((name) => document.getElementById(name));
-let start = 0, asking = 0;
+const fields = ["text", "by", "model", "verdict", "tier", "review"].map((name) => document.getElementById(name));
+const ticked = new Map(); // runs to be compared, by name, also while other runs are listed
+let start = 0, asking = 0, drawn = "", reread;
 
 function wanted() {
   const query = new URLSearchParams();
@@ -24,6 +27,37 @@ function counted(claims) {
   return [...counts].map(([key, n]) => badge(`${n} ${key}`, key.split(" ")[0]));
 }
 
+// The sentence that is nearest to what was looked for.
+function nearest(run) {
+  const { kind, claim, line, similarity, words } = run.near;
+  return el("p", { class: "near" }, badge(words, "tier"), el("span", { class: "num quiet" }, `cosine ${similarity.toFixed(2)} `),
+    claim ? [el("a", { href: `/runs/${encodeURIComponent(run.name)}#${claim}` }, `claim ${claim}`), ": "] : `${KINDS[kind]}: `, el("q", { dir: "auto" }, line));
+}
+
+function tick(run, title) {
+  const box = el("input", { type: "checkbox", "data-run": run.name, "aria-label": `Compare ${title}` });
+  box.checked = ticked.has(run.name);
+  box.addEventListener("change", () => {
+    if (box.checked) ticked.set(run.name, title);
+    else ticked.delete(run.name);
+    showTicked();
+  });
+  return el("label", { class: "tick" }, box, " compare");
+}
+
+function showTicked() {
+  const bar = document.getElementById("comparing"), [a, b] = ticked.keys();
+  for (const box of found.querySelectorAll("[data-run]")) {
+    box.checked = ticked.has(box.dataset.run);
+    box.disabled = ticked.size === 2 && !box.checked;
+  }
+  bar.hidden = ticked.size === 0;
+  fill(bar, el("p", {}, b ? "Two runs are ticked." : "One run is ticked: tick the one to compare it with."),
+    el("ul", {}, [...ticked.values()].map((title) => el("li", { dir: "auto" }, title))),
+    el("p", { class: "acts" }, b && el("a", { id: "compare", class: "go", href: `/compare?${new URLSearchParams({ a, b })}` }, "Compare"),
+      el("button", { type: "button", click: () => { ticked.clear(); showTicked(); } }, "Untick")));
+}
+
 function row(run) {
   const isFinished = run.state === "finished";
   const title = run.asked || run.question || run.name;
@@ -34,10 +68,12 @@ function row(run) {
     run.asked && el("p", { class: "meta", dir: "auto" }, "read as: ", run.question),
     el("p", {}, isFinished ? (run.claims.length ? counted(run.claims) : badge("nothing claimed")) : badge(run.state),
       isFinished && badge(REVIEW[run.review], run.review)),
+    run.near && nearest(run),
     run.problem && el("p", { class: "notice bad" }, run.problem),
     run.state === "unfinished" && el("p", { class: "meta" }, "It has no report yet. Go on with it: ", el("code", {}, `vesalius ask --resume ${run.name}`)),
     el("p", { class: "meta" }, [run.model, run.created && when(run.created), run.name].filter(Boolean).join(" · "),
-      run.reviewers.length > 0 && [" · reviewed by ", run.reviewers.join(", ")]));
+      run.reviewers.length > 0 && [" · reviewed by ", run.reviewers.join(", ")]),
+    isFinished && tick(run, title));
 }
 
 function offer(models) {
@@ -47,25 +83,51 @@ function offer(models) {
   select.value = chosen;
 }
 
+// Rows that are as they were stay, with whatever has the focus in them.
+function draw(runs) {
+  const now = JSON.stringify(runs);
+  if (now === drawn) return;
+  drawn = now;
+  const here = document.activeElement, href = found.contains(here) ? here.getAttribute("href") : null;
+  fill(found, runs.map(row));
+  showTicked();
+  if (href) [...found.querySelectorAll("a")].find((link) => link.getAttribute("href") === href)?.focus();
+}
+
+function tellReading(reading) {
+  const place = document.getElementById("reading"), isWhole = reading && reading.ready && reading.read === reading.of;
+  place.hidden = !reading;
+  place.className = reading?.by === "spelling" ? "notice" : "quiet";
+  if (!reading) return;
+  const how = isWhole ? [] : [el("progress", { max: reading.of, "aria-label": "Runs read", ...(reading.ready && { value: reading.read }) }), ` ${reading.ready ? `${reading.read.toLocaleString("en")} of ${reading.of.toLocaleString("en")} runs read.` : "Getting ready to compare…"} `];
+  fill(place, how, reading.told, reading.skipped > 0 && ` Runs that cannot be read, and are not here: ${reading.skipped}.`,
+    reading.left_out > 0 && ` Older runs that are not compared: ${reading.left_out}.`);
+  if (!isWhole) reread = setTimeout(show, REREAD);
+}
+
 async function show() {
   const query = wanted(), mine = ++asking;
+  clearTimeout(reread);
+  document.getElementById("text").placeholder = HINTS[document.getElementById("by").value];
   history.replaceState(null, "", query.size ? `?${query}` : location.pathname);
   query.set("most", MOST);
   try {
     const list = await get(`/api/runs?${query}`);
     if (mine !== asking) return; // a later question was put meanwhile
     offer(list.models);
-    fill(found, list.runs.map(row));
+    draw(list.runs);
+    tellReading(list.reading);
     const last = start + list.runs.length;
     status.className = "quiet";
     status.textContent = !list.total ? "No runs yet. Ask a question: vesalius ask \"…\"."
-      : !list.matched ? `None of ${list.total} runs is like that.`
-        : `${start + 1} to ${last} of ${list.matched}${list.matched < list.total ? ` (${list.total} in all)` : ""}, newest first`;
+      : !list.matched ? (list.reading && list.reading.read < list.reading.of ? "Nothing to show yet." : `None of ${list.total} runs is like that.`)
+        : `${start + 1} to ${last} of ${list.matched}${list.matched < list.total ? ` (${list.total} in all)` : ""}, ${list.reading ? "nearest" : "newest"} first`;
     document.getElementById("newer").hidden = start === 0;
     document.getElementById("older").hidden = last >= list.matched;
   } catch (error) {
     if (mine !== asking) return;
-    fill(found);
+    draw([]);
+    tellReading(null);
     status.className = "notice bad";
     status.textContent = error.message;
   }

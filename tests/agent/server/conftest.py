@@ -11,10 +11,11 @@ from vesalius.tools import Subject, SubjectKey, ToolError
 
 pytest.importorskip("fastapi")
 
-from browsing import chromium_running
-from served import HOSTILE, Served, served
+from browsing import chromium_running, on_a_port
+from served import HOSTILE, Served, pool_of, served, settings_of
 from vesalius.agent.report.schema import read_report
-from vesalius.agent.server.measuring import Remeasuring
+from vesalius.agent.server.access import access_for
+from vesalius.agent.server.app import make_app
 
 
 @pytest.fixture(scope="session")
@@ -56,8 +57,16 @@ def load(loaded: list[str]) -> Callable[[str, str], Subject]:
 @pytest.fixture
 def page(home: Path, load: Callable[[str, str], Subject]) -> Iterator[Served]:
     """A server of that home."""
-    with served(home, Remeasuring("cpu", load)) as one:
+    with served(home, load) as one:
         yield one
+
+
+@pytest.fixture
+def site(home: Path, load: Callable[[str, str], Subject]) -> Iterator[str]:
+    """Address of a server of that home, for a browser."""
+    settings = settings_of(home)
+    with pool_of(settings, load) as pool, on_a_port(make_app(settings, access_for("127.0.0.1"), pool)) as address:
+        yield address
 
 
 @pytest.fixture

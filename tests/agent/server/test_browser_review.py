@@ -1,24 +1,9 @@
 """Reading and reviewing in a real browser."""
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from browsing import DESKTOP, PHONE, on_a_port, tab
-from vesalius.agent.server.access import access_for
-from vesalius.agent.server.app import make_app
-from vesalius.agent.server.measuring import Remeasuring
-from vesalius.tools import Subject
-
-
-@pytest.fixture
-def site(home: Path, load: Callable[[str, str], Subject]) -> Iterator[str]:
-    """Address of a server of a home with one run."""
-    remeasuring = Remeasuring("cpu", load)
-    with on_a_port(make_app(home, access_for("127.0.0.1"), remeasuring)) as address:
-        yield address
-    remeasuring.close()
+from browsing import DESKTOP, PHONE, tab
 
 
 def test_a_rejected_claim_is_rejected_still_after_a_reload(chromium: Any, site: str) -> None:

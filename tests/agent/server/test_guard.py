@@ -7,7 +7,7 @@ import pytest
 from served import HERE, Served, served
 from vesalius.agent.server.access import access_for, is_loopback
 from vesalius.agent.server.guard import CSRF_HEADER, HEADERS, MOST_BODY
-from vesalius.agent.server.measuring import Remeasuring
+from vesalius.tools import load_subject
 
 REVIEWS = "/api/runs/done/reviews"
 
@@ -15,7 +15,7 @@ REVIEWS = "/api/runs/done/reviews"
 @pytest.fixture
 def private(home) -> Iterator[Served]:
     """A server that asks for a token."""
-    with served(home, Remeasuring("cpu"), access_for("127.0.0.1", ask_for_token=True)) as one:
+    with served(home, load_subject, access_for("127.0.0.1", ask_for_token=True)) as one:
         yield one
 
 

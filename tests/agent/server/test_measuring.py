@@ -9,9 +9,8 @@ from typing import Any
 import pytest
 from conftest import make_subject
 from served import Served, served
-from vesalius.agent.jobs import MOST_WAITING
 from vesalius.agent.report.schema import Report, read_report
-from vesalius.agent.server.measuring import Remeasuring
+from vesalius.agent.server.pool import MOST_WAITING
 
 SOON = 60.0  # seconds
 
@@ -88,7 +87,7 @@ def test_a_number_that_was_changed_is_told_beside_what_it_is(page, home):
 
 
 def test_other_weights_than_were_measured_are_refused(home):
-    with served(home, Remeasuring("cpu", lambda name, device: make_subject("gpt2"))) as page:
+    with served(home, lambda name, device: make_subject("gpt2")) as page:
         found = again(page, report_of(home).measurements[0].measurement.id)
     assert (found["outcome"], found["result"]) == ("not reproducible", None)
     assert "other weights than were measured: fingerprint" in found["reason"]
@@ -96,7 +95,7 @@ def test_other_weights_than_were_measured_are_refused(home):
 
 def test_weights_that_were_put_right_are_loaded_again(home, load):
     given = [make_subject("gpt2")]
-    with served(home, Remeasuring("cpu", lambda name, device: given.pop() if given else load(name, device))) as page:
+    with served(home, lambda name, device: given.pop() if given else load(name, device)) as page:
         name = report_of(home).measurements[0].measurement.id
         assert again(page, name)["outcome"] == "not reproducible"
         assert again(page, name)["outcome"] == "reproduced"
@@ -127,7 +126,7 @@ def held(home, load) -> Any:
         assert go.wait(SOON)
         return load(name, device)
 
-    with served(home, Remeasuring("cpu", slow)) as page:
+    with served(home, slow) as page:
         try:
             yield page, go
         finally:
@@ -167,7 +166,7 @@ def test_a_mistake_of_ours_ends_the_job_and_not_the_server(home):
     def mistaken(name: str, device: str) -> Any:
         raise RuntimeError("out of memory")
 
-    with served(home, Remeasuring("cpu", mistaken)) as page:
+    with served(home, mistaken) as page:
         name = report_of(home).measurements[0].measurement.id
         for _ in range(2):
             job = ended(page, page.post(f"/api/runs/done/measurements/{name}/verify", status=202))

@@ -69,6 +69,9 @@ def test_the_interface_is_described_with_typed_answers(page):
         for method, one in methods.items():
             status = min(code for code in one["responses"] if code.startswith("2"))
             content = one["responses"][status].get("content", {})
+            if "text/event-stream" in content:
+                assert path == "/api/jobs/{handle}/events"
+                continue
             assert path.endswith("{format}") or "$ref" in content["application/json"]["schema"], (method, path)
     assert "http" not in json.dumps(described["paths"])
 
