@@ -87,6 +87,7 @@ class Tab:
     def picture(self, name: str) -> None:
         """Keep what it looks like, all of the page."""
         SCREENSHOTS.mkdir(exist_ok=True)
+        self.page.evaluate("scrollTo(0, 0)")  # or the page's head is drawn in the middle
         self.page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=True)
 
     def fits(self) -> bool:

@@ -16,7 +16,6 @@ from ...tools import Frozen, ToolError, get_tool, load_tools
 from ..commands.examples import example_of
 from ..commands.kept import kept_anywhere
 from ..failing import _what_a_person_can_mend
-from ..jobs import Job, Jobs, JobStopped, Plain
 from ..planners.reading import read_question
 from ..runs import run_named, runs_of
 from .asked import (
@@ -32,6 +31,7 @@ from .asked import (
     Sought,
     Waited,
 )
+from .jobs import Job, Jobs, JobStopped, Plain
 from .reading import about_run, answer_of, part_of, report_of, text_from
 from .work import Workshop
 

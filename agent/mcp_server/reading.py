@@ -5,9 +5,9 @@ from typing import Any
 
 from ...tools import ToolError
 from ..commands.asking import summary
-from ..jobs import Plain
 from ..report.schema import Report, read_report
 from ..runs import RunFolder, UnreadableFile
+from .jobs import Plain
 
 MOST_CHARACTERS = 20_000  # of one value; an agent reads all that it is sent
 SHOWN_KEYS = 60

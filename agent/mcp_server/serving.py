@@ -20,9 +20,9 @@ from pydantic_core import to_jsonable_python
 from ...tools import ToolError
 from ..commands.output import _BEYOND_ASCII, _escaped
 from ..failing import EXIT_STOPPED
-from ..jobs import Jobs, Plain
 from .asked import Waited
 from .catalogue import FACES, Face, Office, mendable
+from .jobs import Jobs, Plain
 from .wire import Wire, lines_from, private_wire
 from .work import Workshop
 

@@ -17,13 +17,13 @@ from ..commands.vocabulary import with_known_words
 from ..console import in_short
 from ..endpoint import endpoint_of
 from ..headlines import headline
-from ..jobs import Job, Plain
 from ..planners.interface import Task
 from ..planners.llm_words import quoted
 from ..report._text import cut
 from ..report.figures import render_plain
 from ..runs import RunFolder
 from ..settings import Settings
+from .jobs import Job, Plain
 from .reading import answer_of, report_of
 
 if TYPE_CHECKING:

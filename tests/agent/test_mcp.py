@@ -16,10 +16,10 @@ from anyio.from_thread import start_blocking_portal
 from finished_runs import a_run, finish
 from vesalius.agent.asking import Where
 from vesalius.agent.commands.serving_mcp import mcp_command
-from vesalius.agent.jobs import MOST_WAITING, Job, Jobs
 from vesalius.agent.ledger import read_ledger
 from vesalius.agent.mcp_server.asked import Handle
 from vesalius.agent.mcp_server.catalogue import FACES, Office, job_result
+from vesalius.agent.mcp_server.jobs import MOST_WAITING, Job, Jobs
 from vesalius.agent.mcp_server.reading import MOST_CHARACTERS, part_of
 from vesalius.agent.mcp_server.work import Workshop
 from vesalius.agent.planners.interface import ContrastPair

@@ -10,7 +10,7 @@ from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
 from threading import Event, Lock
 from typing import Any, Literal
 
-from ..tools import ToolError
+from ...tools import ToolError
 
 MOST_WAITING = 16
 MOST_KEPT = 100  # finished jobs whose result can still be asked for
