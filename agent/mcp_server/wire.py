@@ -45,10 +45,14 @@ async def lines_from(descriptor: int) -> AsyncIterator[str]:
     send, receive = anyio.create_memory_object_stream[bytes](math.inf)
     loop = asyncio.get_running_loop()
 
+    def pass_on(chunk: bytes) -> None:
+        with suppress(anyio.BrokenResourceError):  # whoever took lines was cancelled meanwhile
+            send.send_nowait(chunk)
+
     def read() -> None:
-        with suppress(RuntimeError, anyio.BrokenResourceError):  # the server has ended meanwhile
+        with suppress(RuntimeError):  # the loop has ended meanwhile
             while chunk := os.read(descriptor, CHUNK):
-                loop.call_soon_threadsafe(send.send_nowait, chunk)
+                loop.call_soon_threadsafe(pass_on, chunk)
             loop.call_soon_threadsafe(send.close)
 
     Thread(target=read, name="client", daemon=True).start()

@@ -1,6 +1,8 @@
 """The MCP server as another agent uses it: the SDK's own client and a real server process, on the reference model."""
 
+import asyncio
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -21,6 +23,7 @@ from vesalius.agent.mcp_server.asked import Handle
 from vesalius.agent.mcp_server.catalogue import FACES, Office, job_result
 from vesalius.agent.mcp_server.jobs import MOST_WAITING, Job, Jobs
 from vesalius.agent.mcp_server.reading import MOST_CHARACTERS, part_of
+from vesalius.agent.mcp_server.wire import lines_from
 from vesalius.agent.mcp_server.work import Workshop
 from vesalius.agent.planners.interface import ContrastPair
 from vesalius.agent.planners.reading import read_question
@@ -367,3 +370,20 @@ def test_tools_are_said_to_change_nothing_where_they_only_read():
         "verify_run",
         "stop_job",
     }
+
+
+def test_a_line_that_comes_when_nobody_takes_lines_any_more_is_no_error():
+    async def taken_and_left() -> list[str]:
+        inward, outward = os.pipe()
+        errors: list[str] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, about: errors.append(str(about)))
+        lines = lines_from(inward)
+        os.write(outward, b"one\n")
+        assert await anext(lines) == "one"
+        await lines.aclose()
+        os.write(outward, b"two\n")
+        await asyncio.sleep(0.2)
+        os.close(outward)
+        return errors
+
+    assert asyncio.run(taken_and_left()) == []
