@@ -12,13 +12,14 @@ from rich.console import Console
 from rich.text import Text
 
 from ..answering import Answer
-from ..commands.asking import run_to_its_end, summary
+from ..commands.asking import run_to_its_end
 from ..commands.progress import shown
 from ..console import TEXT, hang
 from ..report._text import visible
 from ..report.schema import Report, read_report
 from ..runs import RunFolder
 from ..settings import Settings, read_settings
+from ..summary import summary_of
 from .turns import Line, Reply, Turn
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ class Terminal:
             self.tell(reply.lines)
         if self.as_json:
             self._turn += 1
-            told = summary(report, paths) if report else None
+            told = summary_of(report, paths).model_dump(mode="json") if report else None
             # ASCII: what a terminal would obey is escaped.
             sys.stdout.write(json.dumps({"turn": self._turn, "said": said, **as_data(reply), "answer": told}) + "\n")
             sys.stdout.flush()

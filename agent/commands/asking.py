@@ -12,7 +12,6 @@ from rich.console import Console
 from rich.text import Text
 
 from ...tools import ToolError
-from .._attempts import tier_of
 from ..asking import FIXED_COURSE, Where, ask, desk_for, planning_model, refuse_what_is_no_text, start_run
 from ..budget import budget_of, prices_of
 from ..console import TEXT, Watcher, hang
@@ -60,6 +59,7 @@ def ask_command(
     from ..answering import print_answer
     from ..beside import halves
     from ..report.schema import read_report
+    from ..summary import summary_of
 
     where = Where(settings.home, settings.memory, use_memory)
     console = Console(stderr=as_json, soft_wrap=not (sys.stderr if as_json else sys.stdout).isatty())
@@ -73,7 +73,7 @@ def ask_command(
     report = read_report(folder.path / "report.json")
     paths = folder.reports
     if as_json:
-        print_json(summary(report, paths))
+        print_json(summary_of(report, paths).model_dump(mode="json"))
     else:
         print_answer(console, report, paths, _command("verify", settings, folder))
     return report
@@ -236,40 +236,6 @@ def _command(command: str, settings: Settings, folder: RunFolder) -> str:
         name = "last"
     home = [] if settings.home == read_settings().home else ["--home", str(settings.home)]
     return shlex.join(["vesalius", *command.split(), name, *home])
-
-
-def summary(report: "Report", paths: dict[str, str]) -> dict[str, Any]:
-    """What `--json` prints."""
-    from ..report._beside_words import as_data
-    from ..report.figures import Lookup, render_plain
-
-    lookup = Lookup.of(report)
-    return {
-        "run": report.run,
-        "question": report.question,
-        "asked": report.asked.model_dump(mode="json") if report.asked else None,
-        "answer": " ".join(render_plain(sentence, lookup) for sentence in report.answer),
-        "premise_holds": report.premise.holds,
-        "claims": [
-            {
-                "id": claim.id,
-                "text": render_plain(claim.sentence, lookup),
-                "verdict": claim.judgement.verdict,
-                "tier": tier_of(claim),
-                "attempts": {attempt.id: attempt.outcome for attempt in claim.attempts},
-                "measurements": list(claim.measurements),
-            }
-            for claim in report.claims
-        ],
-        "beside": as_data(report),
-        "measurements": [
-            {"id": m.measurement.id, "tool": m.measurement.tool, "phase": m.phase, "digest": m.measurement.digest}
-            for m in report.measurements
-        ],
-        "ledger_digest": report.ledger_digest,
-        "report": paths,
-        "seconds": report.seconds,
-    }
 
 
 def read_pairs(path: Path) -> tuple[ContrastPair, ...]:

@@ -4,9 +4,9 @@ import json
 from typing import Any
 
 from ...tools import ToolError
-from ..commands.asking import summary
 from ..report.schema import Report, read_report
 from ..runs import RunFolder, UnreadableFile
+from ..summary import summary_of
 from .jobs import Plain
 
 MOST_CHARACTERS = 20_000  # of one value; an agent reads all that it is sent
@@ -39,7 +39,7 @@ def answer_of(report: Report, folder: RunFolder) -> Plain:
     for record in report.measurements:
         phases.setdefault(record.phase, []).append(record.measurement.id)
     paths = folder.reports
-    return {"question": report.question, **summary(report, paths), "measurements": phases}
+    return {"question": report.question, **summary_of(report, paths).model_dump(mode="json"), "measurements": phases}
 
 
 def part_of(value: Any, path: tuple[str, ...]) -> Plain:

@@ -15,6 +15,7 @@ from ..report.markdown import render_report_markdown
 from ..report.schema import MeasurementRecord, Phase, Report
 from ..report.verify import Drift, altered
 from ..runs import RunFolder, UnreadableFile
+from ..summary import Summary, summary_of
 from .listing import MOST_LISTED, Listing, ReviewState, RunList, Wanted
 from .problems import NotHere
 from .shelf import Shelf, Shelved
@@ -67,6 +68,13 @@ def reading_routes(shelf: Shelf, listing: Listing) -> APIRouter:
     def report(name: RunName) -> Response:
         """The report of a run, whole."""
         return Response(shelf.report(shelf.run(name)).json, media_type="application/json")
+
+    @router.get("/{name}/summary")
+    def summary(name: RunName) -> Summary:
+        """A report in short, as `vesalius ask --json` prints it; where it lies is here where it is served."""
+        folder = shelf.run(name)
+        places = {kind: f"/api/runs/{folder.name}/export/{kind}" for kind in ("json", "html", "md")}
+        return summary_of(shelf.report(folder).report, places)
 
     @router.get("/{name}/shown")
     def report_shown(name: RunName) -> ReportShown:

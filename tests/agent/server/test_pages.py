@@ -8,7 +8,15 @@ from vesalius.agent.server.routes_pages import FOLDER, TYPES
 from vesalius.agent.settings import Settings
 
 FILES = sorted(path.name for path in FOLDER.iterdir())
-PAGES = {"/": "runs.html", "/runs/done": "review.html"}
+PAGES = {
+    "/": "runs.html",
+    "/ask": "ask.html",
+    "/chats/any": "ask.html",
+    "/compare": "compare.html",
+    "/look": "look.html",
+    "/runs/done": "review.html",
+    "/runs/done/graphs/m-1234": "graph.html",
+}
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -44,12 +52,22 @@ def test_every_module_imports_files_that_are_there_and_names_that_they_export(na
         assert {one.strip() for one in names.split(",")} <= set(exported)
 
 
-@pytest.mark.parametrize(("script", "file"), [("runs.js", "runs.html"), ("review.js", "review.html")])
+@pytest.mark.parametrize(
+    ("script", "file"),
+    [
+        ("runs.js", "runs.html"),
+        ("review.js", "review.html"),
+        ("ask.js", "ask.html"),
+        ("look.js", "look.html"),
+        ("compare.js", "compare.html"),
+    ],
+)
 def test_every_element_that_a_script_asks_for_by_name_is_on_its_page(script, file):
-    asked = re.findall(r'(?:getElementById|\bat)\("([\w-]+)"\)', (FOLDER / script).read_text())
+    text = (FOLDER / script).read_text()
+    asked = re.findall(r'(?:getElementById|\bat)\("([\w-]+)"\)', text) + ["keys"] * ("onKeys" in text)
     there = re.findall(r'id="([\w-]+)"', (FOLDER / file).read_text())
     assert asked
-    assert set(asked) | {"keys"} <= set(there)
+    assert set(asked) <= set(there)
     assert len(there) == len(set(there))
 
 

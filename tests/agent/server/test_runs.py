@@ -10,6 +10,7 @@ from served import HOSTILE
 from vesalius.agent.report.schema import read_report
 from vesalius.agent.reviews import FILE, report_digest
 from vesalius.agent.runs import RunFolder
+from vesalius.agent.summary import summary_of
 
 
 def copied(home: Path, name: str, **changes: object) -> Path:
@@ -141,6 +142,15 @@ def test_a_report_is_read_again_once_it_has_changed(page, home):
 
 def test_the_report_over_the_wire_is_the_report_on_disk(page, home):
     assert page.get("/api/runs/done") == json.loads((home / "runs" / "done" / "report.json").read_text())
+
+
+def test_a_report_in_short_is_what_the_command_line_prints(page, home):
+    report = read_report(home / "runs" / "done" / "report.json")
+    printed = summary_of(report, {}).model_dump(mode="json")
+    found = page.get("/api/runs/done/summary")
+    assert {**found, "report": {}} == printed
+    assert page.client.get(found["report"]["json"]).json()["run"] == report.run
+    assert [claim["id"] for claim in found["claims"]] == [claim.id for claim in report.claims]
 
 
 def test_a_measurement_comes_whole_with_its_part_and_whether_the_run_still_says_the_same(page, home):
