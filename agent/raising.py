@@ -17,6 +17,8 @@ def raise_budget(ledger: Ledger, purse: Purse, text: str) -> Budget:
         ToolError: it cannot be read, or would lower a limit.
     """
     budget = raised(purse.budget, text, purse.prices)
+    if budget == purse.budget:  # said once more, as a word is that a worker may have died of
+        return budget
     number = len(_raises(ledger)) + 1
     ledger.append(f"{RAISED}{number}", "note", {"budget": budget.model_dump(mode="json")})
     purse.budget = budget

@@ -21,6 +21,7 @@ DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 360, "height": 740}
 SERIOUS = ("serious", "critical")
 TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 STARTS_WITHIN = 20.0  # seconds
+TWO_FRAMES = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
 
 
 @contextmanager
@@ -98,20 +99,49 @@ class Tab:
         """What axe-core finds that is serious: rule, and the first element that breaks it."""
         axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
         before = len(self.errors)
-        found = axe.run(self.page, options={"runOnly": {"type": "tag", "values": TAGS}}).response["violations"]
+        # Without `resultTypes` axe also names every element that breaks nothing: most of its time on a large page.
+        wanted = {"runOnly": {"type": "tag", "values": TAGS}, "resultTypes": ["violations"]}
+        found = axe.run(self.page, options=wanted).response["violations"]
         # axe tries styles of its own, which the pages' policy stops.
         self.errors[before:] = [said for said in self.errors[before:] if "Content Security Policy" not in said]
         return [f"{one['id']}: {one['nodes'][0]['html'][:200]}" for one in found if one["impact"] in SERIOUS]
 
-    def close(self) -> None:
-        """Leave the page; it must have had no error and asked no other host.
+    def looked_at(self, name: str) -> None:
+        """See the page as it stands on a desktop and a phone, in light and in dark, and keep what each looks like.
+
+        One page that changes is several times as quick as a page for each.
 
         Raises:
-            AssertionError: it had, or did.
+            AssertionError: it has to be scrolled sideways, or axe finds something serious.
         """
+        try:
+            for width, viewport in (("desktop", DESKTOP), ("phone", PHONE)):
+                for scheme in ("light", "dark"):
+                    self.page.set_viewport_size(viewport)
+                    self.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+                    self.page.evaluate(TWO_FRAMES)
+                    self.picture(f"{name}-{width}-{scheme}")
+                    assert self.fits(), f"{name} is too wide: {width}, {scheme}"
+                    assert self.serious() == [], f"{name}: {width}, {scheme}"
+        finally:
+            self.page.set_viewport_size(DESKTOP)
+            self.page.emulate_media(color_scheme="light", reduced_motion="reduce")
+
+    def silent(self) -> None:
+        """What the page must have been until here; what it said is forgotten, so that the tab can be used again.
+
+        Raises:
+            AssertionError: it had an error, or asked another host.
+        """
+        said = [*self.errors, *self.elsewhere]
+        self.errors.clear()
+        self.elsewhere.clear()
+        assert not said
+
+    def close(self) -> None:
+        """Leave the page, which must have been silent."""
         self._context.close()
-        assert not self.errors, self.errors
-        assert not self.elsewhere, self.elsewhere
+        self.silent()
 
 
 @contextmanager

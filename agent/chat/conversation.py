@@ -42,7 +42,8 @@ class Conversation:
 
     Args:
         tell: shows what is said before an investigation begins.
-        reads_files: whether a message may name a file of this machine; not where who writes it sits elsewhere.
+        reads_files: whether a message may name a file or folder of this machine; not where who writes it sits
+            elsewhere.
     """
 
     def __init__(self, lab: "Lab", history: History, tell: Tell, reads_files: bool = True) -> None:
@@ -71,8 +72,7 @@ class Conversation:
         turn = self.history.take_up(order)
         if turn is None:
             return None
-        doing = Doing(self.lab, self.history, turn.said, self.tell, order)
-        return self._answered(turn.said, lambda: doing.go_on(turn.reply.run))
+        return self._answered(turn.said, lambda: self._doing(turn.said).go_on(turn.reply.run))
 
     def _answered(self, said: str, reply_to: Callable[[], Reply]) -> Reply:
         try:
@@ -106,7 +106,10 @@ class Conversation:
     def _done(self, said: str, action: Action) -> Reply:
         if action.pairs_from and not self.reads_files:
             raise ToolError("Files are not read by their names here.", mend="Send the pairs with the question.")
-        return Doing(self.lab, self.history, said[:LONGEST], self.tell, self._order).do(action)
+        return self._doing(said).do(action)
+
+    def _doing(self, said: str) -> Doing:
+        return Doing(self.lab, self.history, said[:LONGEST], self.tell, self._order, anywhere=self.reads_files)
 
     def _with_pairs(self, said: str, pairs: tuple[ContrastPair, ...]) -> Reply:
         """An investigation with pairs: of the question they came with, or else of the one that they were asked for."""
@@ -165,7 +168,7 @@ class Conversation:
 
     def _with_context(self, said: str) -> Said:
         """A message with the last question, and the claims that it may be about."""
-        runs = Runs(self.lab.settings.home, self.history.turns, self.lab.subject.key)
+        runs = Runs(self.lab.settings.home, self.history.turns, self.lab.subject.key, self.reads_files)
         if not runs.focus:
             return Said(words=said)
         claims = runs.report(runs.focus).claims if runs.ended(runs.focus) else ()

@@ -36,11 +36,14 @@ class Doing:
     Args:
         tell: shows what is said before an investigation begins.
         order: names what brought the message, where something did.
+        anywhere: whether a run may be named by a folder that lies elsewhere.
     """
 
-    def __init__(self, lab: "Lab", history: History, said: str, tell: Tell, order: str = "") -> None:
+    def __init__(
+        self, lab: "Lab", history: History, said: str, tell: Tell, order: str = "", anywhere: bool = True
+    ) -> None:
         self.lab, self.history, self.said, self.tell, self.order = lab, history, said, tell, order
-        self.runs = Runs(lab.settings.home, history.turns, lab.subject.key)
+        self.runs = Runs(lab.settings.home, history.turns, lab.subject.key, anywhere)
 
     def do(self, action: Action) -> Reply:
         """The reply to an action; errors that a person can mend are raised."""
@@ -194,7 +197,7 @@ class Doing:
         return self._aside(spending(budget_of(settings.budget, prices), self.runs.folders(), calls))
 
     def _do_undo(self, action: Action) -> Reply:
-        last = self.history.undo()
+        last = self.history.undo(self.order)
         if last is None:
             raise ToolError("There is nothing to forget.", mend="Ask a question.")
         run = f" Run {last.reply.run} stays where it is." if last.reply.kind == "investigated" else ""

@@ -59,7 +59,9 @@ class History:
         graph.add_edge(START, "keep")
         graph.add_edge("keep", END)
         self._graph = graph.compile(checkpointer=checkpoints)
-        self._under_way = False
+        self._open: int | None = None  # place of the turn that is under way
+        self._forgotten: dict[str, Turn] = {}  # by the order that brought it
+        self._undone: dict[str, Turn] = {}  # by the order that had it forgotten
         kept = [found.values["event"] for found in self._graph.get_state_history(self._config) if found.values]
         try:
             for event in reversed(kept):
@@ -73,7 +75,7 @@ class History:
     @property
     def under_way(self) -> Turn | None:
         """The turn that was opened and has not ended."""
-        return self.turns[-1] if self._under_way else None
+        return None if self._open is None else self.turns[self._open]
 
     def begin(self, about: About) -> None:
         """Write down what the chat is about."""
@@ -85,29 +87,37 @@ class History:
 
     def close(self, turn: Turn) -> None:
         """Write down a turn that has ended: the one that is open, if one is."""
-        self._keep({"kind": "closed", "turn": turn.model_dump(mode="json"), "ends_open": self._under_way})
+        place = -1 if self._open is None else self._open
+        ends_open = self._open is not None
+        self._keep({"kind": "closed", "turn": turn.model_dump(mode="json"), "ends_open": ends_open, "place": place})
 
     def settle(self) -> None:
         """Let a turn that was opened and never ended stand as stopped."""
-        self._under_way = False
+        self._open = None
 
     def ended_of(self, order: str) -> Turn | None:
-        """The turn that an order brought, where it has come to its end."""
+        """The turn that an order brought, where it has come to its end, or was forgotten meanwhile."""
         found = (turn for turn in self.turns if turn.order == order and turn.reply.kind != "stopped")
-        return next(found, None)
+        return next(found, self._forgotten.get(order))
 
     def take_up(self, order: str) -> Turn | None:
-        """The last turn again, where that order brought it and it was stopped: closing it then replaces it."""
-        last = self.turns[-1] if self.turns else None
-        self._under_way = last is not None and last.order == order and last.reply.kind == "stopped"
-        return last if self._under_way else None
+        """The turn that an order brought and that was stopped; closing it then replaces it where it stands."""
+        brought = (i for i, turn in enumerate(self.turns) if turn.order == order and turn.reply.kind == "stopped")
+        self._open = next(brought, None)
+        return self.under_way
 
-    def undo(self) -> Turn | None:
-        """Forget the last turn; none where there is none."""
+    def undo(self, order: str = "") -> Turn | None:
+        """Forget the last turn; none where there is none.
+
+        Args:
+            order: names what brought the wish; the same one again forgets nothing more.
+        """
+        if order in self._undone:
+            return self._undone[order]
         if not self.turns:
             return None
         last = self.turns[-1]
-        self._keep({"kind": "undone"})
+        self._keep({"kind": "undone", "order": order})
         return last
 
     def _keep(self, event: dict[str, Any]) -> None:
@@ -119,13 +129,21 @@ class History:
         if kind == "began":
             self.about = About.model_validate(event["about"])
         elif kind == "undone":
-            self.turns.pop()
-            self._under_way = False
+            self._forget(event.get("order", ""))
         else:
+            turn = Turn.model_validate(event["turn"])
             if kind == "closed" and event["ends_open"]:
-                self.turns.pop()
-            self._under_way = kind == "opened"
-            self.turns.append(Turn.model_validate(event["turn"]))
+                self.turns[event.get("place", -1)] = turn
+            else:
+                self.turns.append(turn)
+            self._open = len(self.turns) - 1 if kind == "opened" else None
+
+    def _forget(self, order: str) -> None:
+        last, self._open = self.turns.pop(), None
+        if last.order:
+            self._forgotten[last.order] = last
+        if order:
+            self._undone[order] = last
 
 
 def stopped(understood: str, run: str) -> Reply:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ...tools import SubjectKey, ToolError
 from ..report.schema import Report, read_report
-from ..runs import RunFolder, UnknownRun
+from ..runs import RunFolder, UnknownRun, run_named
 from .turns import Turn
 
 
@@ -16,10 +16,11 @@ class Runs:
         home: where runs lie.
         turns: the chat so far.
         key: the weights that are loaded now.
+        anywhere: whether a run may be named by a folder that lies elsewhere.
     """
 
-    def __init__(self, home: Path, turns: Sequence[Turn], key: SubjectKey) -> None:
-        self._home, self._turns, self._key = home, turns, key
+    def __init__(self, home: Path, turns: Sequence[Turn], key: SubjectKey, anywhere: bool = True) -> None:
+        self._home, self._turns, self._key, self._anywhere = home, turns, key, anywhere
 
     @property
     def names(self) -> list[str]:
@@ -58,18 +59,22 @@ class Runs:
             return [names[int(words) - 1]]
         if found := [name for name in names if words in name or words in self.question(name).casefold()]:
             return [words] if words in found else found
-        return [RunFolder.open(self._home, words).name]
+        return [self.folder(words).name]
 
     def question(self, name: str) -> str:
         """What a run asks; its name where the run is gone."""
         try:
-            return RunFolder.open(self._home, name).info.question
+            return self.folder(name).info.question
         except UnknownRun:
             return name
 
     def folder(self, name: str) -> RunFolder:
-        """The folder of a run."""
-        return RunFolder.open(self._home, name)
+        """The folder of a run.
+
+        Raises:
+            UnknownRun: it is gone, or lies where it may not be looked for.
+        """
+        return RunFolder.open(self._home, name) if self._anywhere else run_named(self._home, name)
 
     def report(self, name: str) -> Report:
         """The report of a run.

@@ -11,10 +11,10 @@ from ..chat.history import FOLDER, names, new_name, read_history, refuse_name
 from ..report._text import cut
 from ..runs import UnreadableFile
 from .chat_settings import keep_settings, kept_settings, settings_file
-from .hearing import ReplyShown, reply_shown
+from .hearing import ReplyShown, hidden, reply_shown
 from .orders import ChatSettings, Hear
 from .pool import Pool
-from .problems import NotHere, without_home
+from .problems import NotHere
 
 MOST_CHATS = 100  # in the list, the newest
 
@@ -41,7 +41,7 @@ class ChatShown(Frozen):
     name: str = Field(description="Names it.")
     settings: ChatSettings = Field(description="How its questions are investigated.")
     turns: tuple[TurnShown, ...] = Field(description="Messages that have a reply, oldest first.")
-    jobs: tuple[str, ...] = Field(description="Handles of messages that are on their way, oldest first.")
+    jobs: tuple[str, ...] = Field(description="Messages on their way, or not heard because of an error: handles.")
 
 
 class Chats:
@@ -99,10 +99,12 @@ class Chats:
             UnreadableFile: its file holds no chat.
         """
         settings = self.settings(name)
-        under_way = [job for job in self._pool.all() if _is_of(job.order.work, name) and not job.ended]
-        orders = {job.handle for job in under_way}
+        of_chat = [job for job in self._pool.all() if _is_of(job.order.work, name)]
+        orders = {job.handle for job in of_chat if not job.ended}
         is_begun = (self._home / FOLDER / f"{name}.sqlite").is_file()
         turns = read_history(self._home, name).turns if is_begun else []
+        # One that failed before a word of it was written down is known to nobody else.
+        orders |= {job.handle for job in of_chat if job.error} - {turn.order for turn in turns}
         return ChatShown(
             name=name,
             settings=settings,
@@ -111,12 +113,12 @@ class Chats:
                 for turn in turns
                 if turn.order not in orders
             ),
-            jobs=tuple(job.handle for job in under_way),
+            jobs=tuple(job.handle for job in of_chat if job.handle in orders),
         )
 
     def without_paths(self, reply: ReplyShown) -> ReplyShown:
         """A reply that does not tell where on this machine things lie."""
-        lines = (line.model_copy(update={"text": without_home(line.text, self._home)}) for line in reply.lines)
+        lines = (line.model_copy(update={"text": hidden(line.text, self._home)}) for line in reply.lines)
         return reply.model_copy(update={"lines": tuple(lines)})
 
     def _refuse_strange(self, name: str) -> None:

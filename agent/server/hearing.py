@@ -1,7 +1,9 @@
 """A message of a chat, heard in a worker: what happens is told as it happens, and the person at the page has a say."""
 
+import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from pydantic import Field
@@ -12,12 +14,14 @@ from ..asking import ask
 from ..chat.conversation import Conversation
 from ..chat.history import About, open_history
 from ..chat.investigating import Lab
-from ..chat.turns import Kind, Line as ChatLine, Reply
+from ..chat.turns import Kind, Line as ChatLine, Reply, Turn, plain
 from ..commands.approving import forget_waiting, keep_waiting
 from ..raising import raise_budget
+from ..runs import UnreadableFile
 from ..settings import Settings
-from .chat_settings import keep_settings
+from .chat_settings import keep_settings, kept_settings
 from .orders import Hear
+from .problems import without_home
 
 if TYPE_CHECKING:
     from ..desk import Desk
@@ -85,15 +89,39 @@ def hear(message: Hear, order: str, subject: Subject, settings: Settings, line: 
     """
     wanted = message.settings
     given = {"planner": wanted.planner, "approve": wanted.approve, "budget": wanted.budget, "seed": wanted.seed}
-    front = PageFront(line)
+    front = PageFront(line, settings.home)
     lab = Lab(settings.model_copy(update=given), subject, front, use_memory=True)
     with open_history(settings.home, message.chat) as history:
         if history.about is None:
             history.begin(About(model=subject.key.model, fingerprint=subject.key.fingerprint, seed=wanted.seed))
         reply = Conversation(lab, history, front.tell, reads_files=False).hear(message.said, message.pairs, order)
     if lab.settings.budget != wanted.budget:  # `/budget` changes it for what is asked next
-        keep_settings(settings.home, message.chat, wanted.model_copy(update={"budget": lab.settings.budget}))
-    return {"reply": reply_shown(reply).model_dump(mode="json")}
+        now = kept_settings(settings.home, message.chat) or wanted  # the person may have changed others meanwhile
+        keep_settings(settings.home, message.chat, now.model_copy(update={"budget": lab.settings.budget}))
+    return hidden({"reply": reply_shown(reply).model_dump(mode="json")}, settings.home)
+
+
+def write_unheard(home: Path, message: Hear, order: str, error: str) -> None:
+    """Write a message into its chat that no worker could hear; not where a run of it is written down already."""
+    # Where the chat cannot be written, the error is shown as long as the server knows of it.
+    with suppress(ToolError, UnreadableFile, OSError, sqlite3.Error), open_history(home, message.chat) as history:
+        if order not in {turn.order for turn in history.turns}:
+            reply = Reply(kind="refused", lines=plain(error, style="yellow"))
+            history.close(Turn(said=message.said, reply=reply, order=order))
+
+
+def hidden(told: Any, home: Path) -> Any:
+    """What is told without the folder that runs lie in; who reads a page need not know where that is."""
+    match told:
+        case str():
+            text = without_home(told, home)
+            return text.replace(str(home), "HOME") if home.is_absolute() else text
+        case dict():
+            return {name: hidden(one, home) for name, one in told.items()}
+        case list() | tuple():
+            return [hidden(one, home) for one in told]
+        case _:
+            return told
 
 
 class PageFront:
@@ -101,8 +129,8 @@ class PageFront:
 
     how_pairs_come = "Add them below, as JSON or CSV."
 
-    def __init__(self, line: Line) -> None:
-        self._line = line
+    def __init__(self, line: Line, home: Path) -> None:
+        self._line, self._home = line, home
         self._decisions: list[dict[str, Any]] = []
 
     def tell(self, lines: tuple[ChatLine, ...]) -> None:
@@ -163,7 +191,7 @@ class PageFront:
             word = self._decisions.pop(0)
             if word["key"] != waiting.key:
                 self._event({"event": "not_taken", "text": "The run does not wait for that word any more."})
-            elif self._tried(lambda word=word: decide(desk.ledger, waiting, _decision(word), desk.subject.site)):
+            elif self._tried(lambda word=word: _decide(desk, waiting, word)):
                 forget_waiting(desk.folder)
                 self._event({"event": "approved", "key": waiting.key, "decision": word["decision"]})
                 return
@@ -182,11 +210,24 @@ class PageFront:
             raise KeyboardInterrupt
 
     def _event(self, event: dict[str, Any]) -> None:
-        self._line.send({"event": event})
+        self._line.send({"event": hidden(event, self._home)})
 
 
-def _decision(word: dict[str, Any]) -> Decision:
-    return Decision.model_validate(word["decision"])
+def _decide(desk: "Desk", waiting: Waiting, word: dict[str, Any]) -> None:
+    decide(desk.ledger, waiting, _decision(word, waiting), desk.subject.site)
+
+
+def _decision(word: dict[str, Any], waiting: Waiting) -> Decision:
+    """
+    Raises:
+        ToolError: it says of predictions what can be said of an experiment, or the other way round.
+    """
+    decision = Decision.model_validate(word["decision"])
+    if waiting.experiment is None and (decision.skip or decision.stop):
+        raise ToolError("Predictions are not skipped or stopped.", mend="Drop them: `all` for every one.")
+    if waiting.experiment is not None and (decision.drop or decision.changes):
+        raise ToolError("An experiment has no predictions.", mend="Run it, skip it, or stop exploring.")
+    return decision
 
 
 def _measured_before(desk: "Desk") -> Iterator[dict[str, Any]]:

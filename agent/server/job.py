@@ -1,5 +1,6 @@
 """A job: an order, what has happened to it so far, and what came of it."""
 
+import json
 import time
 from collections.abc import Sequence
 from threading import Lock
@@ -8,6 +9,8 @@ from typing import Any, Literal
 from .orders import Order
 
 MOST_EVENTS = 5_000
+TOLD_ONCE = ("told", "run", "before")  # a run says these again whenever it is taken up
+NEVER_LOST = ("waiting", "not_taken", "approved")  # without these a person could not go on
 
 State = Literal["queued", "running", "waiting", "stopping", "done", "failed", "stopped"]
 
@@ -21,8 +24,10 @@ class Job:
         self.is_stopping = False
         self.is_parked = False  # its run waits for a person, and no worker has it
         self.stint = 0  # how often a worker was given it
+        self.waits_for = ""  # the key of what the person was shown last
         self.words: list[dict[str, Any]] = []  # of that person, for the worker that has it, or has it next
         self._events: list[dict[str, Any]] = []
+        self._told: set[str] = set()
         self._outcome: dict[str, Any] | None = None
         self._begun: float | None = None
         self._ended: float | None = None
@@ -40,8 +45,16 @@ class Job:
 
     def note(self, event: dict[str, Any]) -> None:
         """Something happened."""
+        kind = event["event"]
         with self._lock:
-            if len(self._events) < MOST_EVENTS:
+            if kind in TOLD_ONCE:
+                said = json.dumps(event, sort_keys=True)
+                if said in self._told:
+                    return
+                self._told.add(said)
+            if kind == "waiting":
+                self.waits_for = event["key"]
+            if len(self._events) < MOST_EVENTS or kind in NEVER_LOST:
                 self._events.append({**event, "at": self.seconds})
 
     def end(self, outcome: dict[str, Any]) -> None:

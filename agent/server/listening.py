@@ -3,6 +3,7 @@
 import os
 import socket
 import sys
+from types import FrameType
 from typing import NoReturn
 
 import uvicorn
@@ -37,7 +38,7 @@ def serve(settings: Settings, host: str, port: int, ask_for_token: bool) -> NoRe
         )
         status = 0
         try:
-            uvicorn.Server(config).run(sockets=[listening])
+            _Server(config, pool).run(sockets=[listening])
         except KeyboardInterrupt:
             sys.stderr.write("\nStopped.\n")
             status = EXIT_STOPPED
@@ -46,6 +47,19 @@ def serve(settings: Settings, host: str, port: int, ask_for_token: bool) -> NoRe
     sys.stderr.flush()
     # Python would wait for threads that listen. Decisions and messages are on disk before they are answered.
     os._exit(status)
+
+
+class _Server(uvicorn.Server):
+    """A server whose streams end with it, for they would keep it waiting."""
+
+    def __init__(self, config: uvicorn.Config, pool: Pool) -> None:
+        super().__init__(config)
+        self._pool = pool
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """What a signal comes to."""
+        self._pool.is_leaving = True
+        super().handle_exit(sig, frame)
 
 
 def bound(host: str, port: int) -> socket.socket:

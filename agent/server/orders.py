@@ -3,11 +3,25 @@
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
+from pydantic_core import PydanticSerializationError
 
-from ...tools import Frozen, Measurement
+from ...tools import Frozen, Measurement, ToolError
 from ..planners.interface import ContrastPair
 
 MOST_PAIRS = 400
+MOST_SEED = 2**53 - 1  # more is another number in a browser
+
+
+def as_json(sent: Frozen) -> str:
+    """What was sent, as it is written down.
+
+    Raises:
+        ToolError: its text holds half a surrogate pair, which no file and no answer can hold.
+    """
+    try:
+        return sent.model_dump_json()
+    except PydanticSerializationError as error:
+        raise ToolError("The text holds half a character.", mend="Send it as UTF-8.") from error
 
 
 class ChatSettings(Frozen):
@@ -17,7 +31,7 @@ class ChatSettings(Frozen):
     planner: Literal["protocol", "llm"] = Field(default="protocol", description="Who plans.")
     approve: Literal["none", "plan", "each"] = Field(default="none", description="What a person has to approve.")
     budget: str = Field(default="", max_length=200, description="What a run may spend, as calls=60,seconds=600.")
-    seed: int = Field(default=0, ge=0, description="Seed of everything random.")
+    seed: int = Field(default=0, ge=0, le=MOST_SEED, description="Seed of everything random.")
 
 
 class Hear(Frozen):

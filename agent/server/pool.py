@@ -10,18 +10,22 @@ from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
+from queue import SimpleQueue
 from threading import Condition, Lock, Thread
 from typing import Any, Protocol, runtime_checkable
 
+from ...tools import ToolError
+from .hearing import write_unheard
 from .job import Job
-from .orders import Order, Work
+from .orders import Hear, Order, Work
 from .problems import NotHere, TooMany
 from .waiting_line import WaitingLine
 
 MOST_WORKERS = 2  # models in memory
 MOST_WAITING = 32
 MOST_KEPT = 100  # ended jobs that can still be asked for
-MOST_STARTS = 3  # of one order: a worker that dies of it each time is not given it again
+MOST_WORDS = 200  # of a person about one job, since it last waited
+MOST_STARTS = 3  # of one order with nothing new: a worker that dies of it each time is not given it again
 LAST_WORDS = 1.0  # seconds for a process to end
 
 
@@ -54,15 +58,17 @@ class Pool:
     """
 
     def __init__(self, start: Start, line: WaitingLine, most: int = MOST_WORKERS) -> None:
-        self._start, self._line = start, line
+        self._start, self._line, self.home = start, line, line.home
         self.changed = Condition()
         self._jobs: dict[str, Job] = {}
         self._waiting: list[Job] = []
         self._closing = False
+        self.is_leaving = False  # whether the server takes leave: nobody is told of what happens any more
         self._slots = [_Slot(self) for _ in range(most)]
         for order in line.left():
             self._put(Job(order))
         self._threads = [Thread(target=slot.serve, name="worker", daemon=True) for slot in self._slots]
+        self._threads += [Thread(target=slot.pass_on, name="words", daemon=True) for slot in self._slots]
         for thread in self._threads:
             thread.start()
 
@@ -120,6 +126,8 @@ class Pool:
     def stop(self, handle: str) -> Job:
         """Tell a job to stop: at once where it waits, else where it next says how far it is.
 
+        A server that is killed before it has stopped does not take it up again.
+
         Raises:
             NotHere: there is none of that handle.
         """
@@ -131,12 +139,25 @@ class Pool:
                 self._end(job, {"ended": "stopped"})
                 return job
             job.is_stopping = True
+            self._line.done(handle)
             self._pass_on(job, {"stop": handle})
         return job
 
     def tell(self, job: Job, word: dict[str, Any]) -> None:
-        """Pass a person's word on to who does a job; one that waits for it goes on."""
+        """Pass a person's word on to who does a job; one that waits for it goes on.
+
+        Raises:
+            ToolError: it has ended.
+            TooMany: more was said than is listened to.
+        """
         with self.changed:
+            if job.ended:
+                raise ToolError(f"{job.handle} has ended.", mend="Ask again, or go on with its run: /resume.")
+            if len(job.words) >= MOST_WORDS:
+                raise TooMany(f"{len(job.words)} words about it wait already.", mend="Wait until they were heard.")
+            if word.get("key", job.waits_for) != job.waits_for:  # nobody was shown it yet, or it has passed
+                job.note({"event": "not_taken", "text": "The run does not wait for that word."})
+                return
             job.words.append(word)
             if job.is_parked:
                 self._go_on(job)
@@ -177,7 +198,7 @@ class Pool:
 
     def _is_for(self, slot: "_Slot", job: Job) -> bool:
         """Whether a worker that is free is the one for a job: who has its model; else who has none; else any."""
-        holder = next((one for one in self._slots if one.model == job.order.model), None)
+        holder = next((one for one in self._slots if one.held == job.order.model), None)
         if holder is not None:
             return holder is slot
         is_empty_elsewhere = any(one.model == "" and one.job is None for one in self._slots if one is not slot)
@@ -224,9 +245,15 @@ class _Slot:
         self._connection: Connection | None = None
         self._running: Running | None = None
         self._sending = Lock()
+        self._words: SimpleQueue[tuple[Connection, dict[str, Any]] | None] = SimpleQueue()
 
     model: str
     job: Job | None
+
+    @property
+    def held(self) -> str:
+        """The model that it has, or is about to have: once it takes a job, nobody else takes another of that model."""
+        return self.model if self.job is None else self.job.order.model
 
     def serve(self) -> None:
         """Have jobs done until the server ends."""
@@ -234,18 +261,28 @@ class _Slot:
             outcome = self._done(job)
             if outcome is None:  # the server ends, and the job is done after the next start
                 return
+            if isinstance(job.order.work, Hear) and (error := outcome.get("error")):
+                write_unheard(self._pool.home, job.order.work, job.handle, error)
             self._pool.finish(self, job, outcome)
 
     def tell(self, word: dict[str, Any]) -> None:
-        """Say something to the worker; one that is just dying hears nothing."""
-        with self._sending, suppress(OSError):
-            if self._connection is not None:
-                self._connection.send(word)
+        """Say something to the worker, which hears it when it can; one that is just dying hears nothing."""
+        if (connection := self._connection) is not None:
+            self._words.put((connection, word))
+
+    def pass_on(self) -> None:
+        """Send what is said until the server ends: a worker that does not listen keeps nobody else waiting."""
+        while (told := self._words.get()) is not None:
+            connection, word = told
+            with self._sending, suppress(OSError):
+                connection.send(word)
 
     def end(self) -> None:
         """End the worker; who listens to it hears that."""
         if (running := self._running) is not None:
             running.terminate()
+        if self._pool.is_closing:
+            self._words.put(None)
 
     def _hang_up(self) -> None:
         """End the worker and let go of it; only who listens may, for another would close what is being read."""
@@ -253,12 +290,15 @@ class _Slot:
         with self._sending:
             connection, running = self._connection, self._running
             self._connection, self._running = None, None
-        if connection is not None and running is not None:
-            connection.close()
+            if connection is not None:
+                connection.close()
+        if running is not None:
             running.join(LAST_WORDS)
 
     def _done(self, job: Job) -> dict[str, Any] | None:
-        for start in range(1, MOST_STARTS + 1):
+        deaths = 0
+        while deaths < MOST_STARTS:
+            known = len(job.events(0))
             try:
                 self._ready(job)
                 outcome = self._listen(job)
@@ -270,7 +310,8 @@ class _Slot:
                 if job.is_stopping:
                     return {"ended": "stopped"}
                 sys.stderr.write(f"The worker of {job.order.model} ended in {job.handle} ({type(error).__name__}).\n")
-                if start < MOST_STARTS:
+                deaths = 1 if len(job.events(0)) > known else deaths + 1
+                if deaths < MOST_STARTS:
                     job.note({"event": "notice", "text": "The worker died and is started again; the work goes on."})
                 continue
             return outcome
@@ -285,14 +326,13 @@ class _Slot:
             started = self._pool.started(model)
             with self._sending:
                 self._connection, self._running = started
-        with self._pool.changed, self._sending:
+        with self._pool.changed:
             job.begin()
-            assert self._connection is not None
-            self._connection.send({"order": job.order.model_dump(mode="json"), "stint": job.stint})
+            self.tell({"order": job.order.model_dump(mode="json"), "stint": job.stint})
             for word in job.words:
-                self._connection.send({"job": job.handle, "stint": job.stint, **word})
+                self.tell({"job": job.handle, "stint": job.stint, **word})
             if job.is_stopping:  # said before there was anybody to hear it
-                self._connection.send({"stop": job.handle})
+                self.tell({"stop": job.handle})
 
     def _listen(self, job: Job) -> dict[str, Any]:
         """What came of the job; what happens meanwhile is noted with it."""

@@ -18,7 +18,7 @@ from ..settings import Settings
 from .chats import ChatInShort, Chats, ChatShown
 from .job import Job
 from .measuring import JobShown, shown
-from .orders import MOST_PAIRS, ChatSettings, Hear
+from .orders import MOST_PAIRS, ChatSettings, Hear, as_json
 from .pool import Pool
 from .problems import NotHere
 from .routes_work import MEND, Handle
@@ -104,7 +104,9 @@ def asking_routes(chats: Chats, pool: Pool, settings: Settings, default: ChatSet
         pairs = pairs_in(file.text, file.name)
         if len(pairs) > MOST_PAIRS:
             raise ToolError(f"{file.name} holds {len(pairs)} pairs.", mend=f"Send {MOST_PAIRS} at most.")
-        return Pairs(pairs=pairs)
+        found = Pairs(pairs=pairs)
+        as_json(found)  # refuses here what could not be sent back
+        return found
 
     @router.get("/chats")
     def list_chats() -> ChatList:

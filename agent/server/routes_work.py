@@ -120,11 +120,11 @@ def _is_allowed(name: str, own_model: str) -> bool:
 
 
 async def _stream(pool: Pool, job: Job, after: int) -> AsyncIterator[str]:
-    """The events of a job as text, until it has ended."""
+    """The events of a job as text, until it has ended or the server does; a browser then asks again."""
     step: Any = None
     standing: Any = None
     silent = 0.0
-    while True:
+    while not pool.is_leaving:
         is_last = job.ended
         said: list[str] = []
         for event in job.events(after):

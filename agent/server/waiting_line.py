@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from ...tools import ToolError
 from ..runs import write_whole
-from .orders import Order
+from .orders import Order, as_json
 
 FOLDER = "queue"
 
@@ -27,7 +27,7 @@ class WaitingLine:
     """
 
     def __init__(self, home: Path) -> None:
-        self._folder = home / FOLDER
+        self.home, self._folder = home, home / FOLDER
         self._folder.mkdir(parents=True, exist_ok=True)
         self._last = 0
         self._lock = Lock()
@@ -51,12 +51,19 @@ class WaitingLine:
             return f"j{self._last:017d}"
 
     def keep(self, order: Order) -> None:
-        """Write an order down, before anybody is told that it is taken."""
-        write_whole(self._path(order.handle), order.model_dump_json())
+        """Write an order down, before anybody is told that it is taken.
+
+        Raises:
+            ToolError: it cannot be written: it holds half a character.
+        """
+        write_whole(self._path(order.handle), as_json(order))
 
     def done(self, handle: str) -> None:
-        """Forget an order that has come to its end."""
-        self._path(handle).unlink(missing_ok=True)
+        """Forget an order that has come to its end; one that cannot be removed is not answered again, but told."""
+        try:
+            self._path(handle).unlink(missing_ok=True)
+        except OSError as error:
+            sys.stderr.write(f"{self._path(handle)} has ended and cannot be removed ({error.strerror}).\n")
 
     def left(self) -> list[Order]:
         """Orders that no server has brought to an end, oldest first; what cannot be read is left, and told."""
@@ -64,7 +71,7 @@ class WaitingLine:
         for path in sorted(self._folder.glob("j*.json")):
             try:
                 found.append(Order.model_validate_json(path.read_text(encoding="utf-8")))
-            except (ValidationError, UnicodeDecodeError) as error:
+            except (ValidationError, UnicodeDecodeError, OSError) as error:
                 sys.stderr.write(f"{path} holds no order and is left where it is ({type(error).__name__}).\n")
         return found
 

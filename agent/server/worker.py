@@ -20,7 +20,7 @@ from ...tools import Measurement, Subject, SubjectKey, ToolError, get_tool, load
 from ..failing import SettingError
 from ..report.verify import Subjects, measured_again
 from ..settings import Settings
-from .hearing import Parked, hear
+from .hearing import Parked, hear, hidden
 from .orders import Again, Hear, Measure, Order
 
 Load = Callable[[str, str], Subject]
@@ -168,10 +168,10 @@ class Worker:
         except (Stopped, KeyboardInterrupt):
             return {"ended": "stopped"}
         except (ToolError, SettingError) as error:
-            return {"ended": "refused", "error": str(error)}
+            return {"ended": "refused", "error": hidden(str(error), self._settings.home)}
         except Exception as error:  # our own mistake ends this order, and is told, and no other
             traceback.print_exc(file=sys.stderr)
-            return {"ended": "failed", "error": f"{type(error).__name__}: {error}"}
+            return {"ended": "failed", "error": hidden(f"{type(error).__name__}: {error}", self._settings.home)}
 
     def _do(self, order: Order) -> dict[str, Any]:
         match order.work:
@@ -195,6 +195,7 @@ class Worker:
             self._subject = self._twins = None  # makes room first
             self._line.progress(0, 1, f"loading {self._model}")
             self._subject, self._stamp = self._load(self._model, self._settings.device), stamp
+            self._line.refuse_to_go_on()  # that may have taken minutes
         return self._subject
 
     def _subject_of(self, key: SubjectKey) -> Subject:
@@ -212,4 +213,6 @@ def _stamp_of(model: str) -> Stamp:
     folder = Path(model)
     if not folder.is_dir():
         return ()
-    return tuple((entry.name, entry.stat().st_mtime_ns, entry.stat().st_size) for entry in sorted(folder.iterdir()))
+    files = ((path, path.stat()) for path in sorted(folder.rglob("*")) if path.is_file())
+    # Files that were unpacked or copied may bring their time of writing along; that of the change is the system's.
+    return tuple((str(path), found.st_ctime_ns, found.st_size) for path, found in files)

@@ -1,6 +1,7 @@
 // Measure again: starts the job, says how far it is, then sets what came of it beside what was reported.
 import { get, post, runPath } from "./api.js";
 import { badge, el, fill, table } from "./dom.js";
+import { UNDER_WAY, UnderWay } from "./measured.js";
 import { tree } from "./tree.js";
 
 const POLL = 400; // milliseconds
@@ -22,26 +23,18 @@ function outcome(found) {
   ];
 }
 
-function underWay(job, stop) {
-  const step = job.step;
-  const how = job.state === "queued" ? `${job.ahead} before it` : step ? step.doing : "beginning";
-  return [
-    el("progress", step && step.total ? { value: step.done, max: step.total, "aria-label": "Measuring again" } : { "aria-label": "Measuring again" }),
-    ` ${job.state}: ${how} `,
-    el("button", { type: "button", click: stop }, "Stop"),
-  ];
-}
-
 export function measureAgain(run, id) {
   const told = el("div", { role: "status" });
   const button = el("button", { type: "button", "data-again": id }, "Measure again");
   button.addEventListener("click", async () => {
-    button.disabled = true;
+    if (button.hasAttribute("aria-disabled")) return;
+    button.setAttribute("aria-disabled", "true"); // and not `disabled`, which would lose the focus
+    const under = new UnderWay("Measuring again");
+    fill(told, under.element);
     try {
       let job = await post(runPath(run, "measurements", id, "verify"));
-      const stop = () => post(`/api/jobs/${job.handle}/stop`).catch((error) => fill(told, el("p", { class: "notice bad" }, error.message)));
-      while (["queued", "running", "stopping"].includes(job.state)) {
-        fill(told, underWay(job, stop));
+      while (UNDER_WAY.includes(job.state)) {
+        under.tell(job);
         await new Promise((resolve) => setTimeout(resolve, POLL));
         job = await get(`/api/jobs/${job.handle}`);
       }
@@ -49,7 +42,8 @@ export function measureAgain(run, id) {
     } catch (error) {
       fill(told, el("p", { class: "notice bad" }, error.message));
     }
-    button.disabled = false;
+    button.removeAttribute("aria-disabled");
+    if (document.activeElement === document.body) button.focus(); // the button to stop had it
   });
   return [el("p", {}, button), told];
 }

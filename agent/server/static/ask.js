@@ -8,12 +8,12 @@ const at = (id) => document.getElementById(id);
 const NEXT = ["Why?", "How sure are you?", "What did you measure?", "What did you not find?", "What would prompting alone have told?"];
 const FIRST = ["Why does the model answer 'Austin' after 'the capital of the state containing Dallas is'?"];
 const FIELDS = ["model", "planner", "approve", "budget", "seed"];
-let chat = decodeURIComponent(location.pathname.match(/^\/chats\/([^/]+)$/)?.[1] ?? ""), pairs = [];
+let chat = decodeURIComponent(location.pathname.match(/^\/chats\/([^/]+)$/)?.[1] ?? ""), pairs = [], isSending = false;
 
 function say(message, kind = "bad") {
   at("status").hidden = !message;
   at("status").className = `notice ${kind}`;
-  at("status").textContent = message;
+  fill(at("status"), message);
 }
 
 function wanted() {
@@ -73,9 +73,9 @@ function followed(said, handle) {
   const section = el("section", { class: "turn", "aria-label": "Message and reply", "data-job": handle }, mine(said), place);
   put(at("thread"), section);
   const live = new Live(handle, chat, place, (reply) => {
-    if (!reply) return;
+    if (!reply) return chips(FIRST);
     const cards = live.told;
-    const steps = live.cards.size ? el("details", {}, el("summary", {}, `${live.cards.size} experiments`), cards) : null;
+    const steps = live.cards.size ? el("details", {}, el("summary", {}, `${live.cards.size} experiment${live.cards.size === 1 ? "" : "s"}`), cards) : null;
     const shown = replied(reply);
     if (steps) shown.append(steps);
     section.replaceChild(shown, place);
@@ -95,8 +95,9 @@ async function begun() {
 }
 
 async function ask(text) {
+  if (isSending) return; // Enter reaches here although the button is disabled
   say("");
-  at("send").disabled = true;
+  at("send").disabled = isSending = true;
   try {
     await begun();
     const job = await post(`/api/chats/${encodeURIComponent(chat)}/messages`, { said: text, pairs });
@@ -108,12 +109,12 @@ async function ask(text) {
   } catch (error) {
     say(error.message);
   }
-  at("send").disabled = false;
+  at("send").disabled = isSending = false;
 }
 
 function told(found, name = "") {
   pairs = found;
-  at("pairs-told").textContent = found.length ? `${found.length} pairs of ${name}, such as “${found[0].clean}” → ${found[0].answer}` : "";
+  fill(at("pairs-told"), found.length ? `${found.length} pairs of ${name}, such as “${found[0].clean}” → ${found[0].answer}` : "");
 }
 
 async function readPairs() {
@@ -154,7 +155,7 @@ async function open() {
     return;
   }
   const shown = await get(`/api/chats/${encodeURIComponent(chat)}`);
-  at("title").textContent = shown.turns[0]?.said ?? "Ask about a model";
+  fill(at("title"), shown.turns[0]?.said ?? "Ask about a model");
   offer(shown.settings, true);
   for (const one of shown.turns) turn(one.said, one.reply);
   for (const handle of shown.jobs) followed((await get(`/api/chats/${encodeURIComponent(chat)}/messages/${handle}`)).said, handle);

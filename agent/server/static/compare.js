@@ -2,7 +2,9 @@
 import { get, runPath } from "./api.js";
 import { badge, el, fill, when } from "./dom.js";
 import { measurementList } from "./evidence.js";
+import { counted } from "./picture-data.js";
 import { shape } from "./picture-draw.js";
+import { inline } from "./prose.js";
 
 const MOST_FOUND = 20;
 const CHANGES = {
@@ -37,9 +39,6 @@ function chosenRun(which, name, facts) {
 const plain = (value) => (Math.abs(value) < 0.005 ? 0 : value).toFixed(2);
 const effectText = ({ effect, low, high }) => plain(effect) + (low === null || high === null ? ", no interval" : ` (${plain(low)} to ${plain(high)})`);
 
-// Names and prompts stand between backticks.
-const inline = (text) => text.split(/`([^`]*)`/).map((part, i) => (i % 2 ? el("code", { dir: "auto" }, part) : part));
-
 // Both intervals on one scale; the numbers stand beside it as text.
 function intervals(row) {
   const sides = [row.a, row.b];
@@ -60,7 +59,7 @@ function side(which, run, one) {
   if (!one) return el("div", { class: "side none" }, letter(which), el("p", { class: "quiet" }, `Not claimed in ${which}.`));
   return el("div", { class: "side" }, letter(which),
     el("p", {}, el("a", { href: runLink(run, one.id), "aria-label": `Claim ${one.id} of ${which}` }, one.id), " ", badge(one.verdict), badge(one.tier, "tier")),
-    el("p", { class: "num effect" }, `effect ${effectText(one)}`), el("p", { class: "quiet" }, `${one.n_pairs} pairs`),
+    el("p", { class: "num effect" }, `effect ${effectText(one)} of the gap`), el("p", { class: "quiet" }, counted(one.n_pairs, "pair")),
     el("details", {}, el("summary", {}, "In words"), el("p", { dir: "auto" }, inline(one.sentence))));
 }
 
@@ -74,7 +73,7 @@ function claimRow(row, found) {
       el("div", { class: "scale" }, intervals(row), el("p", { class: "quiet" }, overlap, row.a && row.b ? " A: circle, B: square; the line is no effect." : " The line is no effect."))));
 }
 
-function counted(rows, words) {
+function tallied(rows, words) {
   const counts = new Map();
   for (const row of rows) counts.set(words(row), (counts.get(words(row)) ?? 0) + 1);
   return [...counts].map(([key, n]) => badge(`${n} ${key.split("|")[0]}`, key.split("|")[1]));
@@ -82,7 +81,7 @@ function counted(rows, words) {
 
 function headTable(rows) {
   const differing = rows.filter((row) => !row.same), same = rows.filter((row) => row.same);
-  const cells = (row) => ["a", "b"].map((which) => el("div", { class: "cell", dir: "auto" }, letter(which.toUpperCase()), row[which] ? inline(row[which]) : "none"));
+  const cells = (row) => ["a", "b"].map((which) => el("div", { class: "cell", dir: "auto" }, letter(which.toUpperCase()), row[which] ? (row.name === "begun" ? when(row[which]) : inline(row[which])) : "none"));
   return [
     differing.length ? el("dl", { class: "head-rows" }, differing.map((row) => [el("dt", {}, row.name), el("dd", {}, cells(row))])) : el("p", {}, "Nothing."),
     same.length > 0 && el("details", {}, el("summary", {}, `The same in both: ${same.map((row) => row.name).join(", ")}`),
@@ -114,13 +113,13 @@ function show(found) {
   document.title = `${found.a} and ${found.b} · Vesalius`;
   showChosen(found.a, found.b, found.head);
   fill(at("told"), found.told.map((one) => el("li", {}, one)));
-  fill(at("claims-told"), found.claims.length ? counted(found.claims, (row) => CHANGES[row.change].join("|")) : "Neither run claims anything.");
+  fill(at("claims-told"), found.claims.length ? tallied(found.claims, (row) => CHANGES[row.change].join("|")) : "Neither run claims anything.");
   fill(at("claims"), found.claims.map((row) => claimRow(row, found)));
   fill(at("rule"), found.claims.length > 0 && found.rule);
   fill(at("caution"), found.claims.length > 0 && found.caution);
   fill(at("head"), headTable(found.head));
   const { both, only_a, only_b, relative_tolerance, absolute_tolerance } = found.measured;
-  fill(at("measured-told"), counted(both, (one) => OUTCOMES[one.outcome].join("|")), both.length ? "" : "None. ",
+  fill(at("measured-told"), tallied(both, (one) => OUTCOMES[one.outcome].join("|")), both.length ? "" : "None. ",
     el("span", { class: "quiet" }, `${only_a} more in A only, ${only_b} in B only. Values count as equal within ${relative_tolerance} of their size, or ${absolute_tolerance} near nothing.`));
   const differing = both.filter((one) => one.outcome !== "same"), same = both.filter((one) => one.outcome === "same");
   fill(at("measured"), differing.map((one) => measurement(one, found)));

@@ -48,14 +48,25 @@ export function table(heads, rows, caption) {
       el("tbody", {}, rows.map((row) => el("tr", {}, row.map((cell) => el("td", { dir: "auto" }, cell)))))));
 }
 
+// Escape empties a field that is searched with, where it would else be emptied unheard, and leaves it. The focus goes on
+// to what `after` names, so that it is never lost.
+function leaveField(field, after) {
+  if (field.type === "search" && field.value) {
+    field.value = "";
+    field.dispatchEvent(new Event("input", { bubbles: true }));
+  }
+  field.blur();
+  after()?.focus();
+}
+
 // Single keys, which a person can switch off (speech input may press them), and never while somebody types.
-export function onKeys(actions) {
+export function onKeys(actions, after = () => null) {
   const box = document.getElementById("keys");
   box.checked = localStorage.getItem("vesalius-keys") !== "off";
   box.addEventListener("change", () => localStorage.setItem("vesalius-keys", box.checked ? "on" : "off"));
   document.addEventListener("keydown", (event) => {
     const field = event.target.closest("input:not([type=checkbox]), textarea, select");
-    if (event.key === "Escape" && field) field.blur();
+    if (event.key === "Escape" && field && !event.isComposing) leaveField(field, after);
     if (field || !box.checked || event.ctrlKey || event.metaKey || event.altKey || !Object.hasOwn(actions, event.key)) return;
     event.preventDefault();
     actions[event.key]();

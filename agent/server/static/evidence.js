@@ -3,7 +3,7 @@ import { get, runPath } from "./api.js";
 import { measureAgain } from "./again.js";
 import { badge, el, fill, put, table } from "./dom.js";
 import { picture } from "./picture.js";
-import { prose } from "./prose.js";
+import { inline, prose } from "./prose.js";
 import { tree } from "./tree.js";
 
 const PHASES = { explore: "exploration: suggests, confirms nothing", confirm: "confirmation, sealed before it ran", control: "control", black_box: "black box: prompting alone" };
@@ -12,10 +12,11 @@ const KEPT = {
   missing: "The run's folder has no file of this measurement any more.",
 };
 const NUMBERS = {
-  effect: "effect (share of the gap)", low: "interval, lower end", high: "interval, upper end", p: "p", q: "q, among all units looked at",
-  n_pairs: "pairs", n_clusters: "clusters", moved_share: "answers moved (share)", random_max: "control: largest random draw",
+  effect: "effect (share of the gap)", low: "interval, lower end", high: "interval, upper end", p: "p, one test", q: "q, over every unit looked at",
+  n_pairs: "pairs of prompts", n_clusters: "independent clusters of them", moved_share: "answers moved (share)", random_max: "control: largest random draw",
   twin_effect: "control: re-initialised weights", shuffled_moved_share: "control: shuffled labels (moved share)", minimum_detectable: "smallest detectable effect",
 };
+const DIGITS = 4;
 const PROMPTS = ["prompts", "prompt", "pairs"];
 
 function asTable(name, value) {
@@ -76,7 +77,7 @@ export function measurementList(run, ids, about, open = null, path = "") {
     });
     if (id === open) show(path);
     return el("li", {}, button, " ", one && badge(one.twin ? `${one.phase}, re-initialised` : one.phase.replace("_", " "), "tier"),
-      el("span", { class: "quiet", dir: "auto" }, one ? one.why : ""), place);
+      el("span", { class: "quiet", dir: "auto" }, one ? inline(one.why) : ""), place);
   }));
 }
 
@@ -89,9 +90,13 @@ function gates(claim) {
 function numbers(claim, marked) {
   const rows = Object.entries(claim.numbers).map(([name, value]) => [
     NUMBERS[name] ?? name.replaceAll("_", " "),
-    el("span", { class: marked === name ? "num badge refers" : "num" }, value === null ? "none" : Number.isInteger(value) ? value : value.toPrecision(4)),
+    el("span", { class: marked === name ? "num badge refers" : "num" }, value === null ? "not measured" : plain(value)),
   ]);
-  return el("details", { open: true }, el("summary", {}, "Effect and controls"), table(["number", "value"], rows, "By code, from the measurements below"));
+  return el("details", { open: true }, el("summary", {}, "Effect and controls"), table(["number", "value"], rows, "By code, from the measurements below. The gap is how far the answers to a prompt and its counterfactual lie apart."));
+}
+
+function plain(value) {
+  return value !== 0 && Math.abs(value) < 1e-4 ? value.toExponential(2) : String(Number(value.toPrecision(DIGITS)));
 }
 
 // `figure`: of the prose that was followed, or none.
@@ -107,8 +112,8 @@ export function claimEvidence(run, claim, about, figure) {
     gates(claim),
     el("details", {}, el("summary", {}, "Prediction, sealed before it was measured"),
       el("dl", { class: "facts" },
-        el("dt", {}, "Hypothesis"), el("dd", { dir: "auto" }, claim.hypothesis),
-        el("dt", {}, "Refuted if"), el("dd", { dir: "auto" }, claim.refuted_if),
+        el("dt", {}, "Hypothesis"), el("dd", { dir: "auto" }, inline(claim.hypothesis)),
+        el("dt", {}, "Refuted if"), el("dd", { dir: "auto" }, inline(claim.refuted_if)),
         claim.alternatives.length > 0 && [el("dt", {}, "Other explanations"), el("dd", { dir: "auto" }, claim.alternatives.join("; "))],
         el("dt", {}, "Predicted"), el("dd", {}, `${claim.direction}; up to ${claim.smallest_effect} of the gap does not matter`),
         el("dt", {}, "Sealed"), el("dd", {}, el("code", {}, claim.sealed)))),

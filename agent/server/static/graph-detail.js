@@ -4,11 +4,12 @@ import { figure, shortened } from "./graph-table.js";
 import { intervening } from "./graph-intervene.js";
 import { featureOf } from "./graph-known.js";
 import { GROUP } from "./graph-model.js";
+import { counted } from "./picture-data.js";
 
 const KINDS = { feature: "feature", error: "error node: what the layer's features miss", token: "token of the prompt", logit: "answer" };
 
 export function inWords(item, nodes) {
-  if (item.kind === "group") return `group ${item.name}, ${item.nodes.length} node${item.nodes.length === 1 ? "" : "s"}`;
+  if (item.kind === "group") return `group ${item.name}, ${counted(item.nodes.length, "node")}`;
   const node = nodes[item.nodes[0]];
   const parts = [shortened(node.label)];
   if (node.activation !== null) parts.push(`activation ${figure(node.activation)}`);
@@ -28,8 +29,8 @@ function nodeDetail(app, node, group) {
     el("h2", {}, el("bdi", {}, shortened(node.label, 200))),
     facts([
       ["Kind", KINDS[node.kind]], ["Id", el("code", {}, node.id)], ["Layer", node.kind === "token" ? "embedding" : node.kind === "logit" ? "output" : String(node.layer)],
-      ["Token", `${node.position}: ${shortened(node.token, 200)}`], ["Activation", figure(node.activation)], ["Probability", figure(node.probability)],
-      ["Influence", node.influence === null ? "" : `${figure(node.influence)}, cumulative: small means important`],
+      [node.kind === "logit" ? "After" : "Token", `${node.position}: ${shortened(app.data.tokens[node.position] ?? node.token, 200)}`], ["Activation", figure(node.activation)], ["Probability", figure(node.probability)],
+      ["Influence", node.influence === null ? "" : `${figure(node.influence)}, the share of all influence that this node and stronger ones have together; small means important`],
       ["Group", group ? [el("button", { type: "button", class: "link", click: () => app.pin(GROUP + group) }, group), " ", el("button", { type: "button", click: () => app.takeOut([node.id]) }, "Take out")] : ""],
     ]),
     isFeature && app.known.whole(node, app.data.twin),
@@ -72,7 +73,7 @@ export function showDetail(app, place) {
 export function tipFor(app, item) {
   const { nodes } = app.data;
   if (item.kind === "group") {
-    return [el("p", {}, el("b", {}, item.name)), el("p", { class: "quiet" }, `${item.nodes.length} nodes: ${item.nodes.slice(0, 8).map((place) => nodes[place].id).join(", ")}${item.nodes.length > 8 ? " …" : ""}`)];
+    return [el("p", {}, el("b", {}, item.name)), el("p", { class: "quiet" }, `${counted(item.nodes.length, "node")}: ${item.nodes.slice(0, 8).map((place) => nodes[place].id).join(", ")}${item.nodes.length > 8 ? " …" : ""}`)];
   }
   const node = nodes[item.nodes[0]];
   return [el("p", {}, el("b", { dir: "auto" }, shortened(node.label, 120))), el("p", { class: "quiet" }, [node.kind, node.kind === "feature" && featureOf(node), node.activation !== null && `activation ${figure(node.activation)}`,

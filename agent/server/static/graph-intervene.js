@@ -1,7 +1,7 @@
 // What happens when features are taken out or scaled: as the graph predicts it, and as the model does it, beside random
 // features. The link's weight is a second road to the predicted number.
 import { el, fill, table } from "./dom.js";
-import { doing, measured, stop } from "./measured.js";
+import { measured, UnderWay } from "./measured.js";
 import { figure, shortened } from "./graph-table.js";
 
 const ALL = ["attention", "norms", "mlps"];
@@ -64,7 +64,7 @@ function shown(data, ids, mode, value, predicted, live) {
       "Change of the logit (nats): predicted with all parts frozen, measured with all parts live; beside it the range of random features"),
     table(["answer", "frozen run", "links of the graph"], roads(data, predicted.result, ids, mode, value),
       `The predicted change on two roads (${data.foil ? "logit less the foil's" : "logit less the mean over the vocabulary"}, nats)`),
-    el("p", {}, `In all, the next-token distribution moves by ${figure(live.result.kl)} nats (KL divergence); of ${draws} draws of random features ${strong} move it as much or more.`),
+    el("p", {}, `In all, the next-token distribution moves by ${figure(live.result.kl)} nats (KL divergence); of ${draws} draws of random features ${strong} move${strong === 1 ? "s" : ""} it as much or more.`),
     el("p", { class: "meta" }, `Predicted: ${predicted.id}, measured: ${live.id}; with nothing changed the run differs from the model by ${figure(live.result.no_op_change)} nats at most.`),
   ];
 }
@@ -79,10 +79,15 @@ export function intervening(data, ids) {
   const told = el("div", { role: "status" }), go = el("button", { type: "submit" }, "Intervene");
   const run = async (event) => {
     event.preventDefault();
+    if (go.hasAttribute("aria-disabled")) return undefined;
     const asked = [mode.value, Number(value.value)];
     if (mode.value !== "ablate" && (value.value.trim() === "" || !Number.isFinite(asked[1]))) return fill(told, el("p", { class: "notice bad" }, "Give a number."));
-    go.disabled = true;
-    const telling = (what) => (job) => fill(told, `${what}: ${doing(job)} `, el("button", { type: "button", click: () => stop(job) }, "Stop"));
+    go.setAttribute("aria-disabled", "true"); // and not `disabled`, which would lose the focus
+    const telling = (what) => {
+      const under = new UnderWay(what);
+      fill(told, under.element);
+      return (job) => under.tell(job);
+    };
     try {
       const predicted = await measured(data.model, "intervene_features", argsFor(data, ids, ...asked, "frozen"), telling("Predicting"));
       const live = await measured(data.model, "intervene_features", argsFor(data, ids, ...asked, "live"), telling("Measuring"));
@@ -91,7 +96,9 @@ export function intervening(data, ids) {
     } catch (error) {
       fill(told, el("p", { class: "notice bad" }, error.message));
     }
-    go.disabled = false;
+    go.removeAttribute("aria-disabled");
+    if (document.activeElement === document.body) go.focus(); // the button to stop had it
+    return undefined;
   };
   return [
     el("h3", {}, "Intervene"),

@@ -1,6 +1,6 @@
 // What is known of features: from the run's measurements, and from those that somebody asked for on this page.
 import { el, fill } from "./dom.js";
-import { doing, measured, stop } from "./measured.js";
+import { measured, UnderWay } from "./measured.js";
 import { figure, shortened } from "./graph-table.js";
 
 export const featureOf = (node) => `${node.layer}/${node.feature}`;
@@ -66,18 +66,21 @@ export class Known {
   }
 
   asker(feature, show) {
-    const told = el("span", { role: "status", class: "quiet" });
+    const told = el("div", { role: "status", class: "quiet" });
     const ask = el("button", { type: "button", "data-describe": feature, click: async () => {
       ask.disabled = true;
+      const under = new UnderWay("Reading the feature");
+      fill(told, under.element);
       try {
-        await this.fetch(feature, (job) => fill(told, doing(job), " ", el("button", { type: "button", click: () => stop(job) }, "Stop")));
+        await this.fetch(feature, (job) => under.tell(job));
         show();
+        if (document.activeElement === document.body) document.getElementById("detail").focus({ preventScroll: true }); // what was pressed is gone
       } catch (error) {
         fill(told, el("span", { class: "notice bad" }, error.message));
         ask.disabled = false;
       }
     } }, this.of.has(feature) ? "Ask what it raises" : "Ask where it fires and what it raises");
-    return el("p", {}, ask, " ", told);
+    return el("div", {}, ask, told);
   }
 
   async fetch(feature, told) {

@@ -2,11 +2,19 @@
 import { el, fill } from "./dom.js";
 import { figure, paged, shortened } from "./graph-table.js";
 
-const HEADS = ["pinned", "id", "what", "kind", "token", "layer", "group", "activation or probability", "cumulative influence"];
+const HEADS = ["pinned", "id", "what", "kind", "token", "layer", "group", "activation, or probability", "cumulative influence (share)"];
 
 export function mirror(app, nodes, ends) {
-  nodeTable(app, nodes);
-  linkTable(app, ends);
+  keepingFocus(nodes, () => nodeTable(app, nodes));
+  keepingFocus(ends, () => linkTable(app, ends));
+}
+
+// What had the focus is made anew, and has it again; where it is gone the table has it.
+function keepingFocus(place, draw) {
+  const here = document.activeElement, name = (one) => one.getAttribute("aria-label") ?? one.textContent;
+  const had = place.contains(here) && here !== place ? name(here) : null;
+  draw();
+  if (had !== null) ([...place.querySelectorAll("button, input, [tabindex]")].find((one) => name(one) === had) ?? place).focus({ preventScroll: true });
 }
 
 function nodeTable(app, place) {
@@ -30,7 +38,7 @@ function nodeRow(app, item) {
   const node = app.data.nodes[item.nodes[0]], name = app.known.name(node);
   return [
     box(app, item, node.id), el("button", { type: "button", class: "link", click: () => app.pin(node.id) }, node.id),
-    [shortened(node.label), name && ` · ${shortened(name, 40)}`], node.kind, `${node.position}: ${shortened(node.token, 40)}`,
+    [shortened(node.label), name && ` · ${shortened(name, 40)}`], node.kind, `${node.position}: ${shortened(app.data.tokens[node.position] ?? node.token, 40)}`,
     app.layerName(node.layer), item.group ?? "", figure(node.activation ?? node.probability), figure(node.influence),
   ];
 }

@@ -9,6 +9,7 @@ import { layout } from "./graph-layout.js";
 import { mirror } from "./graph-mirror.js";
 import { GROUP, itemsNamed, sceneOf } from "./graph-model.js";
 import { shortened } from "./graph-table.js";
+import { counted } from "./picture-data.js";
 
 const [run, id] = location.pathname.split("/").filter((part) => part && part !== "runs" && part !== "graphs").map(decodeURIComponent);
 const at = (name) => document.getElementById(name);
@@ -159,7 +160,7 @@ class App {
     const next = together(this.groups, ids, into), { members } = next.groups.find((group) => group.name === next.name);
     await this.regroup(next.groups, () => {
       this.view.pins = [GROUP + next.name];
-    }, `${next.name} has ${members.length} node${members.length === 1 ? "" : "s"} now.`);
+    }, `${next.name} has ${counted(members.length, "node")} now.`);
     if (into === null) at("group-name")?.select();
     return undefined;
   }
@@ -198,12 +199,14 @@ class App {
   async undo() {
     try {
       await this.kept.undo();
+      say("");
       this.tell("Undone.");
     } catch (error) {
       say(error.message, "bad");
     }
     this.refresh();
     showDetail(this, at("detail"));
+    if (document.activeElement === document.body) at("picture").focus(); // nothing is left to undo
   }
 }
 
@@ -211,7 +214,7 @@ function wire(app) {
   const { view, picture } = app;
   const tellFocus = () => picture.focused !== null && app.tell(inWords(app.scene.items[picture.focused], app.data.nodes));
   at("links").addEventListener("input", () => {
-    view.most = Number(at("links").value);
+    view.most = at("links").value === at("links").max ? Infinity : Number(at("links").value); // all, also of groups that are opened later
     app.refresh(view.way !== "all");
   });
   at("way").addEventListener("change", () => {
@@ -254,7 +257,7 @@ function wire(app) {
     acts[event.key]();
     if (event.key.startsWith("Arrow")) tellFocus();
   });
-  onKeys({ "/": () => at("find").focus() });
+  onKeys({ "/": () => at("find").focus() }, () => at("picture"));
 }
 
 function head(data) {
@@ -283,7 +286,7 @@ async function open() {
   at("picture").explorer = app; // for whoever looks at it from the console
   app.refresh();
   requestAnimationFrame(() => requestAnimationFrame(() => performance.mark("graph-frame")));
-  app.tell(`${data.nodes.length} nodes, ${data.weights.length} links. Pin a node to see more of it.`);
+  app.tell(`${counted(data.nodes.length, "node")} and ${counted(data.weights.length, "link")}, drawn as ${app.scene.items.length} nodes and groups with ${app.scene.nLinks} links. Pin one to see more of it.`);
   try {
     app.known.add((await get(runPath(run, "graphs", id, "features"))).features);
     if (app.known.of.size) app.refresh(false);
@@ -294,5 +297,5 @@ async function open() {
 
 open().catch((error) => {
   say(error.message, "bad");
-  at("told").textContent = "";
+  for (const part of document.querySelectorAll("main > :not(#status)")) part.hidden = true;
 });

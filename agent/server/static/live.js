@@ -22,13 +22,13 @@ export class Live {
       end: () => this.end(),
       waiting: () => fill(this.now, "The server does not answer; waiting for it…"),
       again: () => this.begin(),
-      lost: () => this.done(null),
+      lost: () => this.lost(),
     });
   }
 
   begin() {
     this.cards = new Map();
-    this.current = null;
+    this.current = this.run = this.approval = null; // what was there is told again
     this.heading = "";
     this.now = el("span", { class: "now", role: "status" }, "Sent.");
     const stop = el("button", { type: "button", click: () => this.tried(() => post(`/api/jobs/${this.handle}/stop`)) }, "Stop");
@@ -128,6 +128,7 @@ export class Live {
   }
 
   on_said({ role, content, problem }) {
+    if (!content && !problem) return; // it called instruments and said nothing; these are cards
     put(this.told, el("blockquote", { class: "said", dir: "auto" }, `${role}: ${(content || problem || "").slice(0, 600)}`));
   }
 
@@ -157,6 +158,12 @@ export class Live {
     this.approval?.box.remove();
     this.approval = null;
     this.note(key === "plan" ? "You approved the plan." : "You approved the experiment.");
+  }
+
+  lost() {
+    this.bar.remove();
+    this.note("The server was started again and has this message no more; reload the page to see what came of it.", "notice bad");
+    this.done(null);
   }
 
   async end() {

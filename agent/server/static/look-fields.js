@@ -47,7 +47,7 @@ export const INSTRUMENTS = [
     fields: [
       field("corrupted", "Counterfactual prompt", "as many tokens", (text) => text, { wide: true }),
       field("answer", "Answer", "to the prompt", (text) => text.trim()), field("foil", "Foil", "to the counterfactual", (text) => text.trim()),
-      field("kinds", "Kinds of sites", "also head q k v", words, { start: "resid_pre attn_out mlp_out" }),
+      field("kinds", "Kinds of sites", "also head q k v", words, { start: "resid_pre attn_out mlp_out", wide: true }),
     ],
     args: (prompt, { corrupted, answer, foil, kinds }) => ({ pairs: [{ base: prompt, corrupted: corrupted ?? "", answer: answer ?? "", foil: foil ?? "" }],
       kinds }),

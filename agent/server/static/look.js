@@ -93,7 +93,7 @@ function result(measurement) {
 function told(state) {
   job = state;
   const step = state.step;
-  at("stop").hidden = !["queued", "running"].includes(state.state);
+  at("stop").hidden = !state.handle || !["queued", "running"].includes(state.state);
   fill(at("told"), el("progress", { "aria-label": "Measuring", ...(step?.total ? { value: step.done, max: step.total } : {}) }), ` ${doing(state)}`);
 }
 
@@ -107,6 +107,7 @@ async function run(event) {
   const asked = { model: at("model").value, tool: at("tool").value, prompt: at("prompt").value };
   history.replaceState(null, "", `?${new URLSearchParams(asked)}`);
   at("run").disabled = true;
+  told({ state: "queued" });
   try {
     const measurement = await measured(asked.model, asked.tool, request, told);
     fill(at("told"));
@@ -119,6 +120,7 @@ async function run(event) {
   }
   at("run").disabled = false;
   at("stop").hidden = true;
+  if (document.activeElement === document.body) at("run").focus(); // what had the focus was switched off
 }
 
 async function open() {

@@ -1,5 +1,5 @@
 // What becomes of answers: probabilities, logits under changed features, pushes along a direction and their cost.
-import { cut, finite, finites, list, mean, most, num, token } from "./picture-data.js";
+import { counted, cut, finite, finites, list, most, num, token } from "./picture-data.js";
 
 const MOST_ROWS = 12;
 
@@ -36,7 +36,7 @@ export function intervened({ result }) {
   const kl = finite(result.kl);
   if (kl !== null && finites(result.random_kl).length) {
     all.push({ kind: "dots", title: "How far the whole next-token distribution moves", unit: "KL divergence (nats)", include: [0],
-      says: `${num(100 * (result.as_strong ?? 0))} % of the random draws do as much or more.`,
+      says: `${num(100 * (result.as_strong ?? 0))}% of the random draws do as much or more.`,
       rows: [{ name: "these features", values: [kl], mean: kl, control: finites(result.random_kl) }] });
   }
   return all;
@@ -47,7 +47,7 @@ export function steered({ args, result }) {
   return curves(points.map((point) => ({
     x: num(point.strength), effect: finite(point.effect), harm: finite(point.perplexity_ratio), random: finites(point.random_effects),
     randomHarm: finites(point.random_perplexity_ratios),
-    note: `answered ${num(100 * (mean(list(point.answered).map(Number)) ?? 0))} %`,
+    note: `${list(point.answered).filter(Boolean).length} of ${counted(list(point.answered).length, "prompt")} answered ${token(args.answer)}`,
   })), `Pushing ${cut(result.site, 30)} toward ${token(args.answer)} and away from ${token(args.foil)}`, "strength");
 }
 
@@ -77,7 +77,7 @@ function curves(points, title, x) {
   if (!points.length) return [];
   return [{
     kind: "curves", title, xName: x, x: points.map((point) => point.x), notes: points.map((point) => point.note ?? ""),
-    says: "Left: how far the answer moves. Right: what it costs, as perplexity of neutral text over clean (1: no harm). Hollow: random directions as long.",
+    says: "Effect: how far the answer moves. Perplexity ratio: what it costs, as perplexity of neutral text over clean (1: no harm). Hollow: random directions as long.",
     panels: [
       { name: "effect", unit: "effect (nats)", include: 0, values: points.map((point) => point.effect), cloud: points.map((point) => point.random) },
       { name: "perplexity", unit: "perplexity ratio", include: 1, values: points.map((point) => point.harm), cloud: points.map((point) => point.randomHarm) },

@@ -51,7 +51,7 @@ function mapped(all, places, title) {
     const [row, column] = [layers.indexOf(places[at][0]), columns.indexOf(places[at][1])];
     const random = finites(cell.random_effects);
     values[row][column] = finite(cell.effect);
-    notes[row][column] = [finite(cell.moved) !== null && `answers moved ${num(100 * cell.moved)} %`,
+    notes[row][column] = [finite(cell.moved) !== null && `answers moved ${num(100 * cell.moved)}%`,
       random.length && `largest of ${random.length} random controls ${num(most(random))}`].filter(Boolean).join("; ");
   });
   return {

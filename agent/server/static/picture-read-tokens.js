@@ -14,10 +14,11 @@ export function activations({ args, result }) {
   const prompts = list(result.prompts), k = finite(args.top_k) ?? 5;
   const features = [...list(result.features)].sort((a, b) => Math.abs(b.peak ?? 0) - Math.abs(a.peak ?? 0));
   if (!features.length || !prompts.some((prompt) => list(prompt.tokens).length)) return [];
-  const lines = (valueOf) => prompts.slice(0, MOST_LINES).map((prompt) => {
+  const lines = (valueOf, isNamed) => prompts.slice(0, MOST_LINES).map((prompt) => {
     const found = list(prompt.tokens).map((one) => valueOf(list(one.features)));
-    return line("", list(prompt.tokens).map((one) => one.token), found.map((one) => (one ? finite(one.activation) : null)),
-      found.map((one) => (one ? `feature ${one.layer}/${one.feature}` : `not among the ${k} strongest`)));
+    const names = found.map((one) => (one ? `${one.layer}/${one.feature}` : ""));
+    return { ...line("", list(prompt.tokens).map((one) => one.token), found.map((one) => (one ? finite(one.activation) : null)),
+      names.map((name) => (name ? `feature ${name}` : `not among the ${k} strongest`))), marks: isNamed ? names : [] };
   });
   const about = { kind: "tokens", unit: "activation", signed: features.some((one) => one.peak < 0) };
   const title = "Where features fire in the text";
@@ -25,11 +26,11 @@ export function activations({ args, result }) {
   const names = ["the strongest feature at each token", ...features.slice(0, MOST_CHOICES - 1).map(nameOf)];
   const of = (i) => ({
     ...about, title: i ? `Feature ${features[i - 1].layer}/${features[i - 1].feature}` : "The strongest feature at each token",
-    says: i ? `A dash: not among the ${k} strongest features of that token.` : "",
-    lines: lines(i ? (found) => found.find((one) => one.layer === features[i - 1].layer && one.feature === features[i - 1].feature) : (found) => found[0]),
+    says: i ? `A dash: not among the ${k} strongest features of that token.` : "Below its activation, LAYER/FEATURE.",
+    lines: lines(i ? (found) => found.find((one) => one.layer === features[i - 1].layer && one.feature === features[i - 1].feature) : (found) => found[0], i === 0),
   });
   const left = prompts.length > MOST_LINES ? ` The first ${MOST_LINES} of ${prompts.length} prompts.` : "";
-  return [choice(title, `Read were the ${k} strongest features of every token, of dictionary ${cut(result.dictionary, 30)}.${left}`, "Look at", names, of)];
+  return [choice(title, `The ${k} strongest features of every token were read, of dictionary ${cut(result.dictionary, 30)}.${left}`, "Look at", names, of)];
 }
 
 export function described({ result }) {
@@ -37,7 +38,7 @@ export function described({ result }) {
   const title = `Texts that make feature ${result.layer}/${result.feature} fire most`;
   const all = contexts.length ? [{
     kind: "tokens", title, unit: "activation", signed: false,
-    says: `It fires at ${num(100 * (result.frequency ?? 0))} % of ${num(result.n_tokens)} tokens that were read.`,
+    says: `It fires at ${num(100 * (result.frequency ?? 0))}% of ${num(result.n_tokens)} tokens that were read.`,
     lines: contexts.slice(0, MOST_LINES).map((one) => line("", one.tokens, list(one.activations).map(finite))),
   }] : [];
   const words = [...list(result.promoted), ...list(result.suppressed)].filter((one) => finite(one.weight) !== null);

@@ -14,8 +14,9 @@ export function tokenLines(spec) {
     const made = one.tokens.slice(0, MOST_TOKENS).map((text, at) => {
       const isPeak = at === one.peak && one.values[at] !== 0;
       const box = el("span", { class: isPeak ? "tok peak" : "tok", role: "img",
-        "aria-label": `${token(text, 60)}: ${num(one.values[at])}${isPeak ? ", the peak" : ""}` },
-        el("bdi", { class: "tok-text" }, token(text)), el("span", { class: "tok-value" }, isPeak && "▲", cellText(one.values[at])));
+        "aria-label": `${token(text, 60)}: ${num(one.values[at])}${isPeak ? ", the peak" : ""}${one.marks?.[at] ? `, ${one.marks[at]}` : ""}` },
+        el("bdi", { class: "tok-text" }, token(text)), el("span", { class: "tok-value" }, isPeak && "▲", cellText(one.values[at])),
+        one.marks?.[at] && el("span", { class: "tok-mark" }, one.marks[at]));
       about.set(box, [`${at} ${token(text, 200)}: ${num(one.values[at])} (${spec.unit})`, isPeak && ", the peak", one.notes?.[at] && `; ${one.notes[at]}`]);
       items.push(box);
       return tint(box, one.values[at], reach);

@@ -1,6 +1,9 @@
 // Sentences of a report, each figure a button that leads to its measurement.
 import { el } from "./dom.js";
 
+// Names and prompts stand between backticks.
+export const inline = (text) => text.split(/`([^`]*)`/).map((part, i) => (i % 2 ? el("code", { dir: "auto" }, part) : part));
+
 export function prose(parts, follow) {
   return parts.map((part) => {
     if (part.kind === "code") return el("code", { dir: "auto" }, part.text);

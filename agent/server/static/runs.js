@@ -1,8 +1,9 @@
 // The list of runs, with its filters in the address, so that a list can be kept and sent.
 import { get } from "./api.js";
 import { badge, el, fill, onKeys, when } from "./dom.js";
+import { counted } from "./picture-data.js";
 
-const MOST = 50, REREAD = 1000; // milliseconds
+const MOST = 50, REREAD = 1000, LATE = 300; // milliseconds
 const KINDS = { question: "question", asked: "the asker's words" };
 const HINTS = { "": "words of a question, name or model", meaning: "what it is about, in your own words" };
 const REVIEW = { untouched: "review not begun", begun: "review begun", decided: "all claims decided", signed: "signed off", outdated: "review outdated", broken: "review record broken" };
@@ -18,7 +19,7 @@ function wanted() {
   return query;
 }
 
-function counted(claims) {
+function verdicts(claims) {
   const counts = new Map();
   for (const claim of claims) {
     const key = `${claim.verdict} ${claim.tier}`;
@@ -55,7 +56,14 @@ function showTicked() {
   fill(bar, el("p", {}, b ? "Two runs are ticked." : "One run is ticked: tick the one to compare it with."),
     el("ul", {}, [...ticked.values()].map((title) => el("li", { dir: "auto" }, title))),
     el("p", { class: "acts" }, b && el("a", { id: "compare", class: "go", href: `/compare?${new URLSearchParams({ a, b })}` }, "Compare"),
-      el("button", { type: "button", click: () => { ticked.clear(); showTicked(); } }, "Untick")));
+      el("button", { type: "button", click: untick }, "Untick")));
+}
+
+function untick() {
+  const [first] = ticked.keys();
+  ticked.clear();
+  showTicked();
+  ([...found.querySelectorAll("[data-run]")].find((box) => box.dataset.run === first) ?? found).focus(); // the button is hidden
 }
 
 function row(run) {
@@ -66,7 +74,7 @@ function row(run) {
       ? el("a", { class: "title", dir: "auto", href: `/runs/${encodeURIComponent(run.name)}` }, title)
       : el("p", { class: "title", dir: "auto" }, title),
     run.asked && el("p", { class: "meta", dir: "auto" }, "read as: ", run.question),
-    el("p", {}, isFinished ? (run.claims.length ? counted(run.claims) : badge("nothing claimed")) : badge(run.state),
+    el("p", {}, isFinished ? (run.claims.length ? verdicts(run.claims) : badge("nothing claimed")) : badge(run.state),
       isFinished && badge(REVIEW[run.review], run.review)),
     run.near && nearest(run),
     run.problem && el("p", { class: "notice bad" }, run.problem),
@@ -88,10 +96,11 @@ function draw(runs) {
   const now = JSON.stringify(runs);
   if (now === drawn) return;
   drawn = now;
-  const here = document.activeElement, href = found.contains(here) ? here.getAttribute("href") : null;
+  const here = document.activeElement, name = (one) => one.getAttribute("href") ?? one.dataset.run;
+  const focused = found.contains(here) ? name(here) : null;
   fill(found, runs.map(row));
   showTicked();
-  if (href) [...found.querySelectorAll("a")].find((link) => link.getAttribute("href") === href)?.focus();
+  if (focused) [...found.querySelectorAll("a, [data-run]")].find((one) => name(one) === focused)?.focus();
 }
 
 function tellReading(reading) {
@@ -105,26 +114,33 @@ function tellReading(reading) {
   if (!isWhole) reread = setTimeout(show, REREAD);
 }
 
+function told({ total, matched, reading }, last) {
+  if (!total) return ["No runs yet. ", el("a", { href: "/ask" }, "Ask a question"), ", here or in a terminal: ", el("code", {}, "vesalius ask"), "."];
+  if (!matched) return reading && reading.read < reading.of ? ["Nothing to show yet."] : [`None of ${counted(total, "run")} is like that.`];
+  return [`${start + 1} to ${last} of ${matched}${matched < total ? ` (${total} in all)` : ""}, ${reading ? "nearest" : "newest"} first`];
+}
+
 async function show() {
   const query = wanted(), mine = ++asking;
   clearTimeout(reread);
   document.getElementById("text").placeholder = HINTS[document.getElementById("by").value];
   history.replaceState(null, "", query.size ? `?${query}` : location.pathname);
   query.set("most", MOST);
+  const late = setTimeout(() => fill(status, "Searching…"), LATE);
   try {
     const list = await get(`/api/runs?${query}`);
+    clearTimeout(late);
     if (mine !== asking) return; // a later question was put meanwhile
     offer(list.models);
     draw(list.runs);
     tellReading(list.reading);
     const last = start + list.runs.length;
     status.className = "quiet";
-    status.textContent = !list.total ? "No runs yet. Ask a question: vesalius ask \"…\"."
-      : !list.matched ? (list.reading && list.reading.read < list.reading.of ? "Nothing to show yet." : `None of ${list.total} runs is like that.`)
-        : `${start + 1} to ${last} of ${list.matched}${list.matched < list.total ? ` (${list.total} in all)` : ""}, ${list.reading ? "nearest" : "newest"} first`;
+    fill(status, told(list, last));
     document.getElementById("newer").hidden = start === 0;
     document.getElementById("older").hidden = last >= list.matched;
   } catch (error) {
+    clearTimeout(late);
     if (mine !== asking) return;
     draw([]);
     tellReading(null);
@@ -141,7 +157,7 @@ function turn(by) {
 
 function step(by) {
   const links = [...found.querySelectorAll("a.title")];
-  const at = links.indexOf(document.activeElement);
+  const at = links.findIndex((link) => link.closest("li").contains(document.activeElement));
   links[Math.min(links.length - 1, Math.max(0, at + by))]?.focus();
 }
 
@@ -170,5 +186,5 @@ form.addEventListener("submit", (event) => {
 form.addEventListener("reset", () => setTimeout(again));
 document.getElementById("newer").addEventListener("click", () => turn(-MOST));
 document.getElementById("older").addEventListener("click", () => turn(MOST));
-onKeys({ "/": () => document.getElementById("text").focus(), j: () => step(1), k: () => step(-1) });
+onKeys({ "/": () => document.getElementById("text").focus(), j: () => step(1), k: () => step(-1) }, () => found.querySelector("a.title"));
 show();

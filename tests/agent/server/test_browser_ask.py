@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from asked import PAIRS, WHERE
-from browsing import DESKTOP, PHONE, Tab, on_a_port, tab
+from browsing import Tab, on_a_port, tab
 from finished_runs import DALLAS
 from scripted_endpoint import TWO_GUESSES, serving
 from served import pool_of, settings_of
@@ -89,6 +89,7 @@ def test_a_plan_is_approved_in_the_page_with_the_keyboard(chromium: Any, site: s
         page.locator("#site-p1").fill("resid_post.1")
         page.locator("[data-decide=seal]").click()
         answered(one)
+        page.locator(".claims li").first.wait_for()
         assert page.locator(".claims li").count() == 1
         assert "resid_post.1" in page.locator(".claims li").inner_text()
 
@@ -116,15 +117,11 @@ def test_a_run_is_stopped_and_gone_on_with(chromium: Any, site: str) -> None:
         answered(one, "stopped")
 
 
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-@pytest.mark.parametrize("width", ["desktop", "phone"])
-def test_a_chat_fits_and_breaks_no_rule_of_access(chromium: Any, site: str, asked: str, width: str, dark: bool) -> None:
-    with tab(chromium, site, DESKTOP if width == "desktop" else PHONE, dark) as one:
+def test_a_chat_fits_and_breaks_no_rule_of_access(chromium: Any, site: str, asked: str) -> None:
+    with tab(chromium, site) as one:
         page = one.open(asked)
         page.locator(".answer").first.wait_for()
-        one.picture(f"ask-{width}-{'dark' if dark else 'light'}")
-        assert one.serious() == []
-        assert one.fits()
+        one.looked_at("ask")
 
 
 def test_a_message_that_cannot_be_sent_says_why_and_stays(chromium: Any, site: str, tmp_path: Path) -> None:
