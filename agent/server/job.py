@@ -10,6 +10,7 @@ from .orders import Order
 
 MOST_EVENTS = 5_000
 TOLD_ONCE = ("told", "run", "before")  # a run says these again whenever it is taken up
+BROUGHT_ON = ("finished", "failed", "said", "approved", "judged")  # what takes a run further
 NEVER_LOST = ("waiting", "not_taken", "approved")  # without these a person could not go on
 
 State = Literal["queued", "running", "waiting", "stopping", "done", "failed", "stopped"]
@@ -56,6 +57,11 @@ class Job:
                 self.waits_for = event["key"]
             if len(self._events) < MOST_EVENTS or kind in NEVER_LOST:
                 self._events.append({**event, "at": self.seconds})
+
+    @property
+    def steps_done(self) -> int:
+        """Things that were brought to an end (count): an experiment that only begins, again and again, is none."""
+        return sum(event["event"] in BROUGHT_ON for event in self._events)
 
     def end(self, outcome: dict[str, Any]) -> None:
         """It has come to its end."""

@@ -13,7 +13,8 @@ from ..failing import EXIT_STOPPED
 from ..settings import Settings
 from .access import Access, access_for, is_loopback
 from .app import make_app
-from .pool import Pool, processes
+from .pool import Pool
+from .slot import processes
 from .waiting_line import WaitingLine
 from .worker import process
 

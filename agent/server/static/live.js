@@ -171,9 +171,9 @@ export class Live {
     try {
       const { job } = await get(this.path);
       this.bar.remove();
-      const wasBegun = job.state === "stopped" && this.run;
-      if (!job.reply && !wasBegun) this.note(job.state === "stopped" ? "Stopped before it began." : job.error, "notice bad");
-      this.done(job.reply ?? (wasBegun ? { kind: "stopped", lines: [], options: [], run: this.run } : null));
+      if (!job.reply && !this.run) this.note(job.state === "stopped" ? "Stopped before it began." : job.error, "notice bad");
+      const lines = job.error ? [{ text: job.error, style: "yellow" }] : []; // what was measured is kept, whatever ended it
+      this.done(job.reply ?? (this.run ? { kind: "stopped", lines, options: [], run: this.run } : null));
     } catch (error) {
       this.note(error.message, "notice bad");
       this.done(null);

@@ -3,18 +3,25 @@
 import json
 import os
 import signal
+import time
 from collections.abc import Iterator
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
 from pathlib import Path
-from threading import Event
+from threading import Event, Thread
 
 import pytest
 from asked import PAIRS, WHERE, begun, ended, events_of, say, settled, until
 from finished_runs import DALLAS
 from scripted_endpoint import TWO_GUESSES, serving
-from served import Served, in_processes, served
+from served import InThisProcess, Served, in_processes, served
 from vesalius.agent.ledger import read_ledger
 from vesalius.agent.report.schema import read_report
 from vesalius.agent.runs import RunFolder, runs_of
+from vesalius.agent.server.orders import Measure
+from vesalius.agent.server.pool import Pool
+from vesalius.agent.server.slot import MOST_STARTS
+from vesalius.agent.server.waiting_line import WaitingLine
 from vesalius.tools import Subject
 
 
@@ -241,7 +248,6 @@ def test_a_key_is_told_to_nobody(tmp_path: Path, atlas: Subject) -> None:
 
 
 def test_a_second_server_of_a_home_is_refused(page: Served) -> None:
-    from vesalius.agent.server.waiting_line import WaitingLine
     from vesalius.tools import ToolError
 
     with pytest.raises(ToolError, match=f"Another server \\(process {os.getpid()}\\)"):
@@ -258,3 +264,35 @@ def test_an_order_that_cannot_be_read_is_left_and_told(
         assert ended(page, say(page, begun(page), "/help"))["state"] == "done"
     assert broken.exists()
     assert "holds no order" in capsys.readouterr().err
+
+
+class Gone(InThisProcess):
+    """A worker that has ended by itself, line and all."""
+
+    def terminate(self) -> None:
+        """Nothing is left to end."""
+
+
+def test_an_experiment_that_kills_its_worker_each_time_is_not_begun_for_ever(tmp_path: Path) -> None:
+    def dying(model: str) -> tuple[Connection, InThisProcess]:
+        ours, theirs = Pipe()
+
+        def die() -> None:
+            order = theirs.recv()["order"]
+            theirs.send({"job": order["handle"], "event": {"event": "started", "key": "x"}})
+            theirs.close()
+
+        thread = Thread(target=die, daemon=True)
+        thread.start()
+        return ours, Gone(thread, theirs)
+
+    pool = Pool(dying, WaitingLine(tmp_path))
+    try:
+        job = pool.submit("atlas", Measure(tool="next_token", args={}))
+        deadline = time.monotonic() + 20
+        while not job.ended:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+    finally:
+        pool.close()
+    assert (job.state, job.stint) == ("failed", MOST_STARTS)

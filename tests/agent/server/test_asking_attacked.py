@@ -3,7 +3,12 @@
 import json
 import multiprocessing
 import os
+import random
+import re
 import shutil
+import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -11,13 +16,14 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from threading import Event
 from typing import Any
+from urllib.request import Request, urlopen
 
 import pytest
 from asked import PAIRS, WHERE, begun, ended, events_of, say, settled, until
 from served import InThisProcess, Served, served
 from vesalius.agent.chat.history import open_history, stopped
 from vesalius.agent.chat.turns import Reply, Turn, plain
-from vesalius.agent.ledger import Ledger
+from vesalius.agent.ledger import Ledger, read_ledger
 from vesalius.agent.purse import Purse
 from vesalius.agent.raising import raise_budget
 from vesalius.agent.runs import runs_of
@@ -26,8 +32,9 @@ from vesalius.agent.server.guard import CSRF_HEADER
 from vesalius.agent.server.hearing import _decision, hidden
 from vesalius.agent.server.job import MOST_EVENTS, Job
 from vesalius.agent.server.orders import ChatSettings, Hear, Order
-from vesalius.agent.server.pool import MOST_WORDS, Pool, Start
+from vesalius.agent.server.pool import MOST_WORDS, Pool
 from vesalius.agent.server.problems import TooMany
+from vesalius.agent.server.slot import Start
 from vesalius.agent.server.waiting_line import WaitingLine
 from vesalius.agent.server.worker import _stamp_of
 from vesalius.tools import Subject, ToolError
@@ -331,3 +338,66 @@ def test_a_worker_that_is_just_starting_has_its_model_already(tmp_path: Path) ->
             first.job = None
     finally:
         pool.close()
+
+
+class Serving:
+    """`vesalius serve` as a process of its own, which can be killed."""
+
+    def __init__(self, home: Path) -> None:
+        command = [sys.executable, "-m", "vesalius.agent", "serve", "--port", "0", "--home", str(home)]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        assert self.process.stdout is not None
+        found = re.search(r"http://[^/]+", self.process.stdout.readline())
+        assert found is not None
+        self.address = found[0]
+        self.csrf = self.ask("/api/session")["csrf"]
+
+    def ask(self, path: str, body: object = None) -> Any:
+        headers = {"content-type": "application/json", CSRF_HEADER: getattr(self, "csrf", "")}
+        data = None if body is None else json.dumps(body).encode()
+        with urlopen(Request(self.address + path, data, headers), timeout=60) as answer:
+            return json.load(answer)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+
+    def workers(self) -> list[int]:
+        """Processes of this server that hold a model."""
+        listed = subprocess.run(["ps", "-o", "pid=,args=", "--ppid", str(self.process.pid)], capture_output=True)
+        return [int(line.split()[0]) for line in listed.stdout.decode().splitlines() if "spawn_main" in line]
+
+
+def answered_though_killed(home: Path, seed: int, kills: int) -> list[list[Any]]:
+    """Ledgers and turns of a chat with two messages that were sent at once, while worker and server are killed."""
+    chance, deaths = random.Random(seed), 0
+    server = Serving(home)
+    chat = server.ask("/api/chats", {"model": "atlas"})["name"]
+    for said, pairs in ((WHERE, PAIRS), ("how sure are you?", [])):
+        server.ask(f"/api/chats/{chat}/messages", {"said": said, "pairs": pairs})
+    while server.ask(f"/api/chats/{chat}")["jobs"]:
+        time.sleep(chance.uniform(0.2, 8) if kills else 0.2)
+        if not kills:
+            continue
+        kills -= 1
+        workers = server.workers()
+        if workers and deaths < 2 and chance.random() < 0.5:  # an order that three workers died of is not tried again
+            deaths += 1
+            os.kill(workers[0], signal.SIGKILL)
+        else:
+            deaths = 0
+            server.kill()
+            server = Serving(home)
+    turns = [(turn["said"], turn["reply"]["kind"]) for turn in server.ask(f"/api/chats/{chat}")["turns"]]
+    server.kill()
+    assert not list((home / "queue").glob("j*"))
+    return [turns, [[(e.key, e.kind, e.body) for e in read_ledger(run.ledger)] for run in runs_of(home)]]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(3))
+def test_whatever_is_killed_and_when_the_ledger_is_that_of_a_calm_run(tmp_path: Path, seed: int) -> None:
+    calm = answered_though_killed(tmp_path / "calm", seed, kills=0)
+    assert answered_though_killed(tmp_path / "killed", seed, kills=5) == calm

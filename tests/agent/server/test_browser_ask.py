@@ -124,6 +124,45 @@ def test_a_chat_fits_and_breaks_no_rule_of_access(chromium: Any, site: str, aske
         one.looked_at("ask")
 
 
+AGAIN = """async () => {
+    const body = (await fetch(window.last.url)).body.getReader(); // as the browser would after a break: all anew
+    const told = new TextDecoder().decode((await body.read()).value);
+    body.cancel();
+    window.last.dispatchEvent(new Event("open"));
+    for (const [, kind, data] of told.matchAll(/event: (.*)\\ndata: (.*)/g))
+        window.last.dispatchEvent(new MessageEvent(kind, { data }));
+}"""
+
+
+def test_what_waits_for_a_word_is_shown_again_after_the_connection_broke(chromium: Any, site: str) -> None:
+    with tab(chromium, site) as one:
+        page = one.open("/ask")
+        page.evaluate("""() => { window.EventSource = class extends EventSource {
+            constructor(at) { super(at); window.last = this; }
+        }; }""")
+        page.locator("#model option").first.wait_for(state="attached")
+        page.select_option("#approve", "each")
+        ask(one, DALLAS)
+        page.locator("[data-decide=run]").wait_for(timeout=SOON)
+        page.evaluate("() => window.last.dispatchEvent(new Event('error'))")
+        page.get_by_text("The server does not answer").wait_for()
+        page.evaluate(AGAIN)
+        assert page.locator("[data-decide=run]").count() == 1
+        page.get_by_role("button", name="Stop").click()
+        answered(one, "stopped")
+
+
+def test_enter_pressed_twice_asks_once(chromium: Any, site: str) -> None:
+    with tab(chromium, site) as one:
+        page = one.open("/ask")
+        page.locator("#model option").first.wait_for(state="attached")
+        page.get_by_label("Your question, or a follow-up").fill("how sure are you?")
+        page.evaluate("() => { for (const _ of [1, 2]) document.getElementById('composer').requestSubmit(); }")
+        answered(one, "refused")
+        page.wait_for_timeout(1000)
+        assert page.locator(".turn").count() == 1
+
+
 def test_a_message_that_cannot_be_sent_says_why_and_stays(chromium: Any, site: str, tmp_path: Path) -> None:
     file = tmp_path / "pairs.csv"
     file.write_text("clean,answer\na,b\n")
