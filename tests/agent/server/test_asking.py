@@ -150,7 +150,7 @@ def test_a_run_that_waits_for_a_person_keeps_nobody_else_waiting(page: Served) -
     assert page.get(f"/api/chats/{job['chat']}")["turns"][0]["reply"]["kind"] == "stopped"
 
 
-@pytest.mark.parametrize("kill", ["worker", "server"])
+@pytest.mark.parametrize("kill", ["server", pytest.param("worker", marks=pytest.mark.slow)])
 def test_a_run_whose_worker_or_server_is_killed_ends_as_one_that_never_was(
     tmp_path: Path, atlas: Subject, kill: str
 ) -> None:
