@@ -131,13 +131,19 @@ def test_what_a_run_says_again_is_told_once_and_what_a_person_must_see_is_never_
 
 
 def test_no_run_that_lies_elsewhere_is_read_or_gone_on_with(
-    page: Served, tmp_path_factory: pytest.TempPathFactory
+    page: Served, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chat = begun(page)
     run = ended(page, say(page, chat, WHERE, PAIRS))["reply"]["run"]
     elsewhere = tmp_path_factory.mktemp("other") / "private"
     shutil.move(page.home / "runs" / run, elsewhere)
-    for said in (f"/report {elsewhere}", f"/resume {elsewhere}", f"how sure are you in run {elsewhere}"):
+    monkeypatch.chdir(elsewhere.parent)  # where the server was started
+    for said in (
+        "/report private",
+        f"/report {elsewhere}",
+        f"/resume {elsewhere}",
+        f"how sure are you in run {elsewhere}",
+    ):
         reply = ended(page, say(page, chat, said))["reply"]
         assert reply["kind"] == "refused", reply
         assert "There is no run" in reply["lines"][0]["text"]
