@@ -119,8 +119,8 @@ def table(found: Load) -> str:
     return f"""# The page under load
 
 Measured {datetime.date.today()} on {machine()}, by `{COMMAND}`: {found.readers} readers and {found.askers} askers for \
-{found.seconds:g} s on loopback, all on this machine. {found.answered} questions were answered meanwhile; requests that \
-failed: {len(found.errors)}. Target: no error, and 95 % of the readers' requests within {TARGET:g} ms.
+{found.seconds:g} s on loopback, all on this machine. {found.answered} questions were answered meanwhile; \
+requests that failed: {len(found.errors)}. Target: no error, and 95 % of the readers' requests within {TARGET:g} ms.
 
 {markdown_table(("requests of readers", "number", "median ms", "95 % within ms", "longest ms"), rows)}"""
 
