@@ -40,8 +40,8 @@ def running_server(home: Path) -> Iterator[int]:
     command = [sys.executable, "-m", "vesalius.agent", "serve", "--port", "0", "--home", str(home), "--device", "cpu"]
     with tempfile.TemporaryFile("w+") as said:
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=said, text=True)
+        assert process.stdout is not None
         try:
-            assert process.stdout is not None
             found = re.search(r"http://127\.0\.0\.1:(\d+)/", process.stdout.readline())
             if found is None:
                 said.seek(0)
@@ -50,6 +50,7 @@ def running_server(home: Path) -> Iterator[int]:
         finally:
             process.terminate()
             process.wait(STARTS_WITHIN)
+            process.stdout.close()
 
 
 class Client:
@@ -59,6 +60,10 @@ class Client:
         self._port, self._csrf = port, ""
         self._line = http.client.HTTPConnection("127.0.0.1", port, timeout=ANSWER_WITHIN)
         self.seen: list[Seen] = []
+
+    def close(self) -> None:
+        """Hang up."""
+        self._line.close()
 
     def get(self, path: str, kind: str) -> bytes:
         """What a path answers; empty where it was an error, which is noted."""

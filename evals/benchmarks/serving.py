@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -71,8 +72,9 @@ def load(
     """
     progress(0, 2, "a first question, so that there is a report to read")
     questions = _questions(seed)
-    with tempfile.TemporaryDirectory() as home, running_server(Path(home)) as port:
-        first = Client(port)
+    with ExitStack() as held:
+        port = held.enter_context(running_server(Path(held.enter_context(tempfile.TemporaryDirectory()))))
+        first, *clients = (held.enter_context(closing(Client(port))) for _ in range(1 + readers + askers))
         (run,) = ask_questions(first, questions[:1], lambda: False) or [""]
         if not run:
             raise ToolError(f"The first question came to nothing: {first.seen[-1].error}.", mend="Run: vesalius serve")
@@ -82,7 +84,7 @@ def load(
         def is_over() -> bool:
             return time.monotonic() - began >= seconds
 
-        reading, asking = ([Client(port) for _ in range(count)] for count in (readers, askers))
+        reading, asking = clients[:readers], clients[readers:]
         works = [partial(read_pages, one, run, Random(seed + i), is_over) for i, one in enumerate(reading)]
         works += [partial(ask_questions, one, questions[1 + i :: askers], is_over) for i, one in enumerate(asking)]
         answers = together(works)[readers:]

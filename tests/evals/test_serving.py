@@ -22,7 +22,7 @@ def test_the_table_has_every_kind_and_counts_what_failed() -> None:
 
 @pytest.mark.slow
 def test_people_read_while_somebody_asks_and_nothing_fails() -> None:
-    found = load(seed=0, seconds=5, readers=4, askers=1)
+    found = load(seed=0, seconds=5.0, readers=4, askers=1)
     assert found.errors == ()
     assert {one.kind for one in found.seen} == {"page", "data", "static"}
     assert len(found.seen) > 20
