@@ -4,42 +4,21 @@ Screenshots go to `screenshots/` of the checkout, which git ignores, so that a p
 """
 
 import shutil
-import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
-from fastapi import FastAPI
-from vesalius.agent.server.listening import bound
+from vesalius.evals.benchmarks._on_a_port import on_a_port
+
+__all__ = ["DESKTOP", "PHONE", "SCREENSHOTS", "Tab", "chromium_running", "on_a_port", "tab"]
 
 SCREENSHOTS = Path(__file__).parents[1] / "screenshots"
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 360, "height": 740}
 SERIOUS = ("serious", "critical")
 TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
-STARTS_WITHIN = 20.0  # seconds
 TWO_FRAMES = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
-
-
-@contextmanager
-def on_a_port(app: FastAPI) -> Iterator[str]:
-    """The address at which an application is served for as long as the block lasts."""
-    with bound("127.0.0.1", 0) as listening:
-        server = uvicorn.Server(uvicorn.Config(app, log_level="error", ws="none", timeout_graceful_shutdown=1))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
-        thread.start()
-        deadline = time.monotonic() + STARTS_WITHIN
-        while not server.started:
-            assert time.monotonic() < deadline, "the server did not start"
-            time.sleep(0.01)
-        try:
-            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-        finally:
-            server.should_exit = True
-            thread.join(STARTS_WITHIN)
 
 
 @contextmanager

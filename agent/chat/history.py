@@ -9,7 +9,7 @@ import fcntl
 import os
 import re
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
@@ -151,10 +151,15 @@ def stopped(understood: str, run: str) -> Reply:
     return Reply(kind="stopped", understood=understood, run=run)
 
 
-def new_name(home: Path, stamp: str) -> str:
-    """A name for a chat that was given none."""
+def new_name(home: Path, stamp: str, is_taken: Callable[[str], bool] = lambda name: False) -> str:
+    """A name for a chat that was given none.
+
+    Args:
+        is_taken: whether a name stands for something else than a history already.
+    """
     taken = {*names(home)}
-    return next(name for n in range(1000) if (name := stamp + (f"-{n}" if n else "")) not in taken)
+    tried = (stamp + (f"-{n}" if n else "") for n in range(1000))
+    return next(name for name in tried if name not in taken and not is_taken(name))
 
 
 def names(home: Path) -> list[str]:

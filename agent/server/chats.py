@@ -63,9 +63,7 @@ class Chats:
         stamp = datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
         (self._home / FOLDER).mkdir(parents=True, exist_ok=True)
         with self._naming:
-            name = new_name(self._home, stamp)
-            while settings_file(self._home, name).exists():
-                name = _next(name, stamp)
+            name = new_name(self._home, stamp, lambda name: settings_file(self._home, name).exists())
             self.set(name, settings)
         return name
 
@@ -152,9 +150,3 @@ class Chats:
 
 def _is_of(work: object, name: str) -> bool:
     return isinstance(work, Hear) and work.chat == name
-
-
-def _next(name: str, stamp: str) -> str:
-    """The name after one that was taken meanwhile."""
-    number = name.removeprefix(stamp).removeprefix("-")
-    return f"{stamp}-{int(number or 0) + 1}"

@@ -114,8 +114,7 @@ def hidden(told: Any, home: Path) -> Any:
     """What is told without the folder that runs lie in; who reads a page need not know where that is."""
     match told:
         case str():
-            text = without_home(told, home)
-            return text.replace(str(home), "HOME") if home.is_absolute() else text
+            return without_home(told, home)
         case dict():
             return {name: hidden(one, home) for name, one in told.items()}
         case list() | tuple():

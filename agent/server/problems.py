@@ -76,7 +76,8 @@ def tell_problems(app: FastAPI, home: Path) -> None:
 
 def without_home(text: str, home: Path) -> str:
     """Text without the folder that runs lie in."""
-    return text.replace(f"{home}/", "")
+    without = text.replace(f"{home}/", "")
+    return without.replace(str(home), "HOME") if home.is_absolute() else without
 
 
 def _answer(status: int, error: str, mend: str) -> JSONResponse:

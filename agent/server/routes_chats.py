@@ -94,10 +94,6 @@ def asking_routes(chats: Chats, pool: Pool, settings: Settings, default: ChatSet
             endpoint_of(settings)
         return wanted.model_copy(update={"model": model})
 
-    def told(job: Job) -> JobShown:
-        said = shown(job, pool)
-        return said.model_copy(update={"reply": chats.without_paths(said.reply)}) if said.reply else said
-
     @router.post("/pairs")
     def read_pairs(file: PairsFile) -> Pairs:
         """Read a file of contrast pairs, to be sent with a question; nothing is kept of it."""
@@ -137,21 +133,21 @@ def asking_routes(chats: Chats, pool: Pool, settings: Settings, default: ChatSet
         """Say something; the job tells what comes of it. The message is on disk before this is answered."""
         given = chats.settings(name)
         work = Hear(chat=name, said=message.said, pairs=message.pairs, settings=given)
-        return told(pool.submit(given.model, work))
+        return shown(pool.submit(given.model, work), pool)
 
     @router.get("/chats/{name}/messages/{handle}")
     def message(name: ChatName, handle: Handle) -> MessageShown:
         """A message that is on its way: what was said, and where it stands."""
         job = _of(pool.job(handle), name)
         assert isinstance(job.order.work, Hear)
-        return MessageShown(said=job.order.work.said, job=told(job))
+        return MessageShown(said=job.order.work.said, job=shown(job, pool))
 
     @router.post("/chats/{name}/messages/{handle}/decision", status_code=202)
     def decide(name: ChatName, handle: Handle, word: Word) -> JobShown:
         """Say what is to be done with what a run waits for: seal it, change it, or leave it out."""
         job = _of(pool.job(handle), name)
         pool.tell(job, {"key": word.key, "decision": word.decision.model_dump(mode="json")})
-        return told(job)
+        return shown(job, pool)
 
     @router.post("/chats/{name}/messages/{handle}/budget", status_code=202)
     def raise_budget(name: ChatName, handle: Handle, more: Raise) -> JobShown:
@@ -159,7 +155,7 @@ def asking_routes(chats: Chats, pool: Pool, settings: Settings, default: ChatSet
         job = _of(pool.job(handle), name)
         budget_of(more.budget, prices_of(settings))
         pool.tell(job, {"budget": more.budget})
-        return told(job)
+        return shown(job, pool)
 
     return router
 

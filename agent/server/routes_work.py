@@ -9,7 +9,7 @@ from fastapi import APIRouter, Path, Query
 from fastapi.responses import StreamingResponse
 from pydantic import Field
 
-from ...tools import Frozen, get_tool, reference_models
+from ...tools import Frozen, ToolError, get_tool, reference_models
 from ..allowing import allowed_model
 from .job import Job
 from .listing import Listing
@@ -111,8 +111,6 @@ def working_routes(shelf: Shelf, listing: Listing, pool: Pool, own_model: str) -
 
 
 def _is_allowed(name: str, own_model: str) -> bool:
-    from ...tools import ToolError
-
     try:
         return bool(allowed_model(name, own_model, MEND))
     except ToolError:

@@ -16,7 +16,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from ...tools import Measurement, Subject, SubjectKey, ToolError, get_tool, load_subject
+from ...tools import Subject, SubjectKey, ToolError, get_tool, load_subject
 from ..failing import SettingError
 from ..report.verify import Subjects, measured_again
 from ..settings import Settings
@@ -183,10 +183,7 @@ class Worker:
                 parsed = tool.parse(args)
                 return tool.measure(self._own(), parsed, self._line.progress).model_dump(mode="json")
             case Again(measurement=measurement):
-                return self._again(measurement).model_dump(mode="json")
-
-    def _again(self, measurement: Measurement) -> Measurement:
-        return measured_again(measurement, self._subject_of, self._line.progress)
+                return measured_again(measurement, self._subject_of, self._line.progress).model_dump(mode="json")
 
     def _own(self) -> Subject:
         """The model; loaded where it has not been, or where other files lie there by now."""

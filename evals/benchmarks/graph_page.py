@@ -14,7 +14,6 @@ import shutil
 import statistics
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -25,6 +24,7 @@ from ...agent.runs import write_whole
 from ...tools import Progress, ToolError, silent
 from ..metric import Metric
 from ._growth_plot import markdown_table
+from ._on_a_port import on_a_port
 from ._page_graphs import graph_of, run_with
 from ._process_cost import machine
 from ._results_folder import told
@@ -32,7 +32,6 @@ from ._results_folder import told
 LOADS = 5
 MOVES = 40  # of the mouse, and turns of its wheel
 WINDOW = {"width": 1280, "height": 900}
-STARTS_WITHIN = 20.0  # seconds
 DRAWN_WITHIN = 60.0  # seconds
 SETTLED = 400  # milliseconds after the last move
 COMMAND = "python -m vesalius.evals.benchmarks.graph_page --into OUT_FOLDER"
@@ -216,12 +215,10 @@ def _chromium() -> Iterator[Any]:
 @contextmanager
 def _served(home: Path) -> Iterator[str]:
     """The pages of a home, on a port of this machine, for as long as the block lasts."""
-    import uvicorn
     from fastapi import FastAPI
 
     from ...agent.server.access import access_for
     from ...agent.server.guard import Guard
-    from ...agent.server.listening import bound
     from ...agent.server.routes_graphs import graph_routes
     from ...agent.server.routes_pages import page_routes
     from ...agent.server.shelf import Shelf
@@ -230,19 +227,8 @@ def _served(home: Path) -> Iterator[str]:
     app.include_router(page_routes(access))
     app.include_router(graph_routes(Shelf(home)))
     app.add_middleware(Guard, access=access)
-    with bound("127.0.0.1", 0) as listening:
-        server = uvicorn.Server(uvicorn.Config(app, log_level="error", ws="none", timeout_graceful_shutdown=1))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
-        thread.start()
-        deadline = time.monotonic() + STARTS_WITHIN
-        while not server.started:
-            assert time.monotonic() < deadline, "the server did not start"
-            time.sleep(0.01)
-        try:
-            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-        finally:
-            server.should_exit = True
-            thread.join(STARTS_WITHIN)
+    with on_a_port(app) as site:
+        yield site
 
 
 def table(found: Sequence[Timed]) -> str:

@@ -1,10 +1,8 @@
 // Measure again: starts the job, says how far it is, then sets what came of it beside what was reported.
-import { get, post, runPath } from "./api.js";
+import { post, runPath } from "./api.js";
 import { badge, el, fill, table } from "./dom.js";
-import { UNDER_WAY, UnderWay } from "./measured.js";
+import { UnderWay, ended } from "./measured.js";
 import { tree } from "./tree.js";
-
-const POLL = 400; // milliseconds
 
 const shown = (value) => (typeof value === "string" ? value : JSON.stringify(value));
 
@@ -32,12 +30,7 @@ export function measureAgain(run, id) {
     const under = new UnderWay("Measuring again");
     fill(told, under.element);
     try {
-      let job = await post(runPath(run, "measurements", id, "verify"));
-      while (UNDER_WAY.includes(job.state)) {
-        under.tell(job);
-        await new Promise((resolve) => setTimeout(resolve, POLL));
-        job = await get(`/api/jobs/${job.handle}`);
-      }
+      const job = await ended(await post(runPath(run, "measurements", id, "verify")), (now) => under.tell(now));
       fill(told, job.outcome ? outcome(job.outcome) : el("p", { class: "notice bad" }, job.state === "stopped" ? "Stopped." : job.error));
     } catch (error) {
       fill(told, el("p", { class: "notice bad" }, error.message));

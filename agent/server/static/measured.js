@@ -3,16 +3,21 @@ import { get, post } from "./api.js";
 import { el, fill } from "./dom.js";
 
 const POLL = 300; // milliseconds
-export const UNDER_WAY = ["queued", "running", "stopping"];
+const UNDER_WAY = ["queued", "running", "stopping"];
 
-// `told(job)` hears of every state; `device` is left out for the server's own. What is given back is the measurement.
-export async function measured(model, tool, args, told = () => {}, device = undefined) {
-  let job = await post("/api/measurements", { model, tool, args, device });
+// A job once it has ended; `told(job)` hears of every state before that.
+export async function ended(job, told) {
   while (UNDER_WAY.includes(job.state)) {
     told(job);
     await new Promise((resolve) => setTimeout(resolve, POLL));
     job = await get(`/api/jobs/${encodeURIComponent(job.handle)}`);
   }
+  return job;
+}
+
+// `told(job)` hears of every state. What is given back is the measurement.
+export async function measured(model, tool, args, told = () => {}) {
+  const job = await ended(await post("/api/measurements", { model, tool, args }), told);
   told(job);
   if (job.state === "done" && job.measurement) return job.measurement;
   throw new Error(job.state === "stopped" ? "Stopped." : job.error || "The measurement came to nothing.");

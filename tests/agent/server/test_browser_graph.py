@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from browsing import DESKTOP, PHONE, Tab, tab
+from contrast import contrast
 from graph_pages import LINKS, Played, graph, graph_run, graph_site
 from served import HOSTILE
 from vesalius.agent.server.routes_pages import FOLDER
@@ -530,16 +531,6 @@ def test_a_graph_that_is_not_there_is_told(chromium, tmp_path, played):
         page = one.open("/runs/none/graphs/m-0123abcd")
         page.locator("#status.bad", has_text="no run").wait_for()
         one.errors.clear()  # the browser notes the refusal
-
-
-def contrast(one: str, other: str) -> float:
-    """Of two colours, as WCAG has it."""
-    bright = []
-    for colour in (one, other):
-        parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
-        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
-        bright.append(0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2] + 0.05)
-    return max(bright) / min(bright)
 
 
 @pytest.mark.parametrize("scheme", [0, 1], ids=["light", "dark"])

@@ -4,6 +4,7 @@ import json
 import re
 
 import pytest
+from contrast import contrast
 from vesalius.agent.server.routes_pages import FOLDER, TYPES
 from vesalius.agent.settings import Settings
 
@@ -102,17 +103,6 @@ def test_no_setting_reaches_a_page(page, monkeypatch):
     assert set(page.get("/api/session")) == {"csrf", "version"}
 
 
-def _luminance(colour: str) -> float:
-    channels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
-    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-
-def _contrast(one: str, other: str) -> float:
-    light, dark = sorted((_luminance(one), _luminance(other)), reverse=True)
-    return (light + 0.05) / (dark + 0.05)
-
-
 @pytest.mark.parametrize("scheme", [0, 1], ids=["light", "dark"])
 def test_text_and_edges_have_the_contrast_that_wcag_aa_asks_for(scheme):
     roots = re.findall(r":root \{(.*?)\}", (FOLDER / "style.css").read_text(), re.DOTALL)
@@ -121,5 +111,5 @@ def test_text_and_edges_have_the_contrast_that_wcag_aa_asks_for(scheme):
     on_page = [(word, back) for word in ("text", "quiet", "accent") for back in ("page", "card", "tier-back")]
     words = [*on_page, ("on-accent", "accent"), ("text", "mark"), ("open", "tier-back")]
     words += [(word, f"{word}-back") for word in ("good", "bad", "open")]
-    assert [(a, b, _contrast(of[a], of[b])) for a, b in words if _contrast(of[a], of[b]) < 4.5] == []
-    assert [b for b in ("page", "card") if _contrast(of["edge"], of[b]) < 3] == [], "edges of fields"
+    assert [(a, b, contrast(of[a], of[b])) for a, b in words if contrast(of[a], of[b]) < 4.5] == []
+    assert [b for b in ("page", "card") if contrast(of["edge"], of[b]) < 3] == [], "edges of fields"
