@@ -16,8 +16,8 @@ from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
+import scipy
 from pydantic import Field
-from scipy import stats
 
 from ..tools import Frozen
 
@@ -152,11 +152,11 @@ def bootstrap_interval(
     if np.ptp(means) <= TIE * max(float(np.abs(means).max()), TIE):  # no spread: BCa would divide nought by nought
         return Interval(mean=mean, low=mean, high=mean, n_clusters=k)
     # Hesterberg 2015: a percentile interval is too short by about sqrt(k / (k - 1)) and by normal in place of t tails.
-    reach = math.sqrt(k / (k - 1)) * float(stats.t.ppf((1 + level) / 2, k - 1))
+    reach = math.sqrt(k / (k - 1)) * float(scipy.stats.t.ppf((1 + level) / 2, k - 1))
     z = np.array([-reach, reach])
     if method == "bca":
         z = _bca_shift(z, mean, means, sums, counts)
-    low, high = np.quantile(means, stats.norm.cdf(z))
+    low, high = np.quantile(means, scipy.stats.norm.cdf(z))
     return Interval(mean=mean, low=float(low), high=float(high), n_clusters=k)
 
 
@@ -168,7 +168,7 @@ def benjamini_hochberg(p_values: Sequence[float]) -> tuple[float, ...]:
     """
     if not p_values or not all(0 <= p <= 1 for p in p_values):
         raise ValueError(f"p-values must be within 0..1 and at least one; got {list(p_values)[:5]}.")
-    return tuple(stats.false_discovery_control(np.asarray(p_values, dtype=float), method="bh").tolist())
+    return tuple(scipy.stats.false_discovery_control(np.asarray(p_values, dtype=float), method="bh").tolist())
 
 
 def binomial_lower_bound(successes: int, n: int, level: float = 0.95) -> float:
@@ -179,7 +179,7 @@ def binomial_lower_bound(successes: int, n: int, level: float = 0.95) -> float:
     """
     if not 0 <= successes <= n or n == 0:
         raise ValueError(f"{successes} successes in {n} trials is no count; pass 0 <= successes <= n, n >= 1.")
-    test = stats.binomtest(successes, n, alternative="greater")
+    test = scipy.stats.binomtest(successes, n, alternative="greater")
     return float(test.proportion_ci(confidence_level=level, method="exact").low)
 
 
@@ -209,7 +209,7 @@ def minimum_detectable_effect(
         return None
     residuals = sums - counts * (sums.sum() / counts.sum())
     error = math.sqrt(k / (k - 1) * float(residuals @ residuals)) / float(counts.sum())
-    return beyond + error * float(stats.t.ppf(1 - alpha, k - 1) + stats.t.ppf(power, k - 1))
+    return beyond + error * float(scipy.stats.t.ppf(1 - alpha, k - 1) + scipy.stats.t.ppf(power, k - 1))
 
 
 def _per_cluster(effects: Sequence[float], clusters: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
@@ -228,7 +228,7 @@ def _bca_shift(z: np.ndarray, mean: float, means: np.ndarray, sums: np.ndarray, 
     """Normal quantiles to read in place of `z`, shifted for the bias and the skewness of the mean."""
     slack = TIE * float(np.ptp(means))
     below = ((means < mean - slack).sum() + 0.5 * (np.abs(means - mean) <= slack).sum()) / len(means)
-    bias = stats.norm.ppf(np.clip(below, 1 / (len(means) + 1), len(means) / (len(means) + 1)))
+    bias = scipy.stats.norm.ppf(np.clip(below, 1 / (len(means) + 1), len(means) / (len(means) + 1)))
     left_out = (sums.sum() - sums) / (counts.sum() - counts)
     away = left_out.mean() - left_out
     skew = float((away**3).sum() / (6 * (away**2).sum() ** 1.5)) if away.any() else 0.0

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from ..tools import ToolError, reference_models
+from .report._text import cut
 
 
 def allowed_model(name: str, own: str, mend: str, any_name: bool = False) -> str:
@@ -20,10 +21,17 @@ def allowed_model(name: str, own: str, mend: str, any_name: bool = False) -> str
     name = name or own
     if any_name or name == own or name in reference_models():
         return name
-    if (Path(name) / "config.json").is_file():
+    if _is_folder_of_model(name):
         return name
     shipped = ", ".join(reference_models())
     raise ToolError(
-        f"{name!r} is neither a reference model nor the folder of a model.",
+        f"{cut(name)!r} is neither a reference model nor the folder of a model.",
         mend=f"Reference models: {shipped}. {mend}",
     )
+
+
+def _is_folder_of_model(name: str) -> bool:
+    try:
+        return (Path(name) / "config.json").is_file()
+    except (OSError, ValueError):  # longer than a path can be, or with a zero byte
+        return False

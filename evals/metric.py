@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from statistics import mean, median, stdev
 
+import scipy
 from pydantic import Field
-from scipy.stats import binomtest, t as student
 
 from ..tools import Frozen
 
@@ -32,7 +32,7 @@ def share_metric(successes: int, n: int, at_least: float | None = None, at_most:
     """
     if not 0 <= successes <= n or n == 0:
         raise ValueError(f"{successes} of {n} is no share; count at least one case, and successes among the cases")
-    interval = binomtest(successes, n).proportion_ci(LEVEL, method="exact")
+    interval = scipy.stats.binomtest(successes, n).proportion_ci(LEVEL, method="exact")
     value = successes / n
     bounds: Sequence[tuple[str, float | None, bool]] = (
         ("≥", at_least, at_least is None or value >= at_least),
@@ -58,7 +58,7 @@ def mean_metric(values: Sequence[float], more_than: float | None = None) -> Metr
     if len(values) < 2:
         raise ValueError(f"{len(values)} cases have no spread; measure two or more")
     middle = mean(values)
-    half = float(student.ppf((1 + LEVEL) / 2, len(values) - 1)) * stdev(values) / len(values) ** 0.5
+    half = float(scipy.stats.t.ppf((1 + LEVEL) / 2, len(values) - 1)) * stdev(values) / len(values) ** 0.5
     target = "" if more_than is None else f"> {more_than:g}"
     met = None if more_than is None else middle - half > more_than
     return Metric(value=middle, low=middle - half, high=middle + half, n=len(values), target=target, met=met)

@@ -1,5 +1,6 @@
 """The scoreboard: benchmarks of this system itself, found by name in `benchmarks/`, one file each."""
 
+import ast
 import importlib
 import inspect
 import pkgutil
@@ -15,8 +16,7 @@ BENCHMARKS = Path(__file__).parent / "benchmarks"
 
 def benchmarks() -> dict[str, str]:
     """Every benchmark with what it measures."""
-    names = sorted(m.name for m in pkgutil.iter_modules([str(BENCHMARKS)]) if not m.name.startswith("_"))
-    return {name: _summary(name) for name in names}
+    return {name: _summary(name) for name in _names()}
 
 
 def run(name: str, seed: int, progress: Progress = silent, full: bool = False) -> dict[str, dict[str, Any]]:
@@ -28,7 +28,7 @@ def run(name: str, seed: int, progress: Progress = silent, full: bool = False) -
     Raises:
         ToolError: no such benchmark, or it has one form only.
     """
-    known, name = benchmarks(), name.replace("-", "_")
+    known, name = _names(), name.replace("-", "_")
     if name not in known:
         raise ToolError(f"There is no benchmark `{name}`.", mend=f"Benchmarks: {', '.join(known)}.")
     measure: Callable[..., dict[str, Metric]] = _module(name).measure
@@ -39,8 +39,13 @@ def run(name: str, seed: int, progress: Progress = silent, full: bool = False) -
     return {metric: one.model_dump(mode="json") for metric, one in found.items()}
 
 
+def _names() -> list[str]:
+    return sorted(m.name for m in pkgutil.iter_modules([str(BENCHMARKS)]) if not m.name.startswith("_"))
+
+
 def _summary(name: str) -> str:
-    said = _module(name).__doc__
+    """What a benchmark says of itself; read, not run, since some load torch and more."""
+    said = ast.get_docstring(ast.parse((BENCHMARKS / f"{name}.py").read_text(encoding="utf-8")))
     assert said, f"benchmark {name} has no docstring"
     return said.splitlines()[0]
 

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from starlette.testclient import TestClient
+from vesalius.agent.processes import Start, processes
 from vesalius.agent.server.access import Access, access_for
 from vesalius.agent.server.app import make_app
 from vesalius.agent.server.guard import CSRF_HEADER
 from vesalius.agent.server.pool import Pool
-from vesalius.agent.server.slot import Start, processes
 from vesalius.agent.server.waiting_line import WaitingLine
 from vesalius.agent.server.worker import Load, process, work
 from vesalius.agent.settings import Settings, read_settings

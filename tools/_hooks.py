@@ -1,4 +1,7 @@
-"""Hooks that read and write sites during one forward pass."""
+"""Hooks that read and write sites during one forward pass.
+
+A pass has many of them, so none is a function made anew for it.
+"""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -53,8 +56,10 @@ def hooked(
     with ExitStack() as stack:
         if taps.touches(Site("embed")):
             stack.enter_context(_on_output(architecture.embedding(), taps.at(Site("embed"))))
+        wanted = {site.layer for site in {*reads, *edits}}
         for layer, modules in enumerate(architecture.blocks()):
-            _hook_block(stack, modules, layer, d_head, taps)
+            if layer in wanted:
+                _hook_block(stack, modules, layer, d_head, taps)
         yield taps.seen
 
 
@@ -93,26 +98,30 @@ def _removed_after(*handles: Any) -> Iterator[None]:
 
 
 def _on_input(module: nn.Module, site: Site, taps: _Taps) -> Any:
-    def hook(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        if args:
-            return (taps.pass_through(site, args[0]), *args[1:]), kwargs
-        return args, {**kwargs, "hidden_states": taps.pass_through(site, kwargs["hidden_states"])}
+    return _removed_after(module.register_forward_pre_hook(partial(_pass_input, site, taps), with_kwargs=True))
 
-    return _removed_after(module.register_forward_pre_hook(hook, with_kwargs=True))
+
+def _pass_input(site: Site, taps: _Taps, _: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    if args:
+        return (taps.pass_through(site, args[0]), *args[1:]), kwargs
+    return args, {**kwargs, "hidden_states": taps.pass_through(site, kwargs["hidden_states"])}
 
 
 def _on_output(module: nn.Module, go_on: Edit) -> Any:
-    def hook(_: nn.Module, __: Any, output: Any) -> Any:
-        return (go_on(output[0]), *output[1:]) if isinstance(output, tuple) else go_on(output)
+    return _removed_after(module.register_forward_hook(partial(_pass_output, go_on)))
 
-    return _removed_after(module.register_forward_hook(hook))
+
+def _pass_output(go_on: Edit, _: nn.Module, __: Any, output: Any) -> Any:
+    return (go_on(output[0]), *output[1:]) if isinstance(output, tuple) else go_on(output)
 
 
 def _on_heads(columns: HeadColumns, sites: list[Site], d_head: int, taps: _Taps) -> Any:
-    def hook(_: nn.Module, args: tuple[Any, ...]) -> Any:
-        return (_pass_columns(columns, sites, d_head, taps, args[0]), *args[1:])
-
+    hook = partial(_pass_heads, partial(_pass_columns, columns, sites, d_head, taps))
     return _removed_after(columns.module.register_forward_pre_hook(hook))
+
+
+def _pass_heads(go_on: Edit, _: nn.Module, args: tuple[Any, ...]) -> Any:
+    return (go_on(args[0]), *args[1:])
 
 
 def _pass_columns(columns: HeadColumns, sites: list[Site], d_head: int, taps: _Taps, joined: Tensor) -> Tensor:
@@ -128,10 +137,11 @@ def _pass_columns(columns: HeadColumns, sites: list[Site], d_head: int, taps: _T
 
 
 def _on_pattern(attention: nn.Module, site: Site, taps: _Taps) -> Any:
-    def hook(_: nn.Module, __: Any, output: tuple[Any, ...]) -> None:
-        taps.seen[site] = output[1]
+    return _removed_after(attention.register_forward_hook(partial(_keep_pattern, site, taps)))
 
-    return _removed_after(attention.register_forward_hook(hook))
+
+def _keep_pattern(site: Site, taps: _Taps, _: nn.Module, __: Any, output: tuple[Any, ...]) -> None:
+    taps.seen[site] = output[1]
 
 
 @contextmanager
@@ -142,18 +152,18 @@ def _on_attention(modules: BlockModules, layer: int, taps: _Taps) -> Iterator[No
     what an edit adds to the sum is added there, and an edit that changes nothing adds exactly zero.
     """
     stream: list[Tensor] = []
-    mid = Site("resid_mid", layer)
-
-    def keep_stream(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        stream[:] = [args[0] if args else kwargs["hidden_states"]]
-
-    def go_on(added: Tensor) -> Tensor:
-        attn_out = taps.pass_through(Site("attn_out", layer), added)
-        if not taps.touches(mid):
-            return attn_out
-        before = attn_out + stream[0]
-        return attn_out + (taps.pass_through(mid, before) - before)
-
-    handle = modules.block.register_forward_pre_hook(keep_stream, with_kwargs=True)
-    with _on_output(modules.attention_adds, go_on), _removed_after(handle):
+    handle = modules.block.register_forward_pre_hook(partial(_keep_stream, stream), with_kwargs=True)
+    with _on_output(modules.attention_adds, partial(_pass_added, stream, layer, taps)), _removed_after(handle):
         yield
+
+
+def _keep_stream(stream: list[Tensor], _: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    stream[:] = [args[0] if args else kwargs["hidden_states"]]
+
+
+def _pass_added(stream: list[Tensor], layer: int, taps: _Taps, added: Tensor) -> Tensor:
+    mid, attn_out = Site("resid_mid", layer), taps.pass_through(Site("attn_out", layer), added)
+    if not taps.touches(mid):
+        return attn_out
+    before = attn_out + stream[0]
+    return attn_out + (taps.pass_through(mid, before) - before)

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import torch
 from jaxtyping import Float
@@ -205,15 +206,15 @@ class Patching:
         return (self._run_with(position, values, self._places) - self._logits).abs().max().item()
 
     def _run_with(self, position: str, values: Values, places: Mapping[str, Place]) -> Tensor:
-        def edits(rows: slice) -> Mapping[str, Edit]:
-            where = self._where[position][rows]
-            return joined(
-                edit
-                for name, each in values.items()
-                for edit in places[name].edits(where, each[rows], self._own[name, position][rows])
-            )
+        return self.subject.last_logits(self.tokens, partial(self._edits, position, values, places))
 
-        return self.subject.last_logits(self.tokens, edits)
+    def _edits(self, position: str, values: Values, places: Mapping[str, Place], rows: slice) -> Mapping[str, Edit]:
+        where = self._where[position][rows]
+        return joined(
+            edit
+            for name, each in values.items()
+            for edit in places[name].edits(where, each[rows], self._own[name, position][rows])
+        )
 
     def _of_run(self, pair: Pair, position: str) -> tuple[int, ...]:
         if position == "differs":

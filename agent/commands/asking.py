@@ -56,11 +56,6 @@ def ask_command(
     Args:
         yes: how a language model reads the question need not be agreed to.
     """
-    from ..answering import print_answer
-    from ..beside import halves
-    from ..report.schema import read_report
-    from ..summary import summary_of
-
     where = Where(settings.home, settings.memory, use_memory)
     console = Console(stderr=as_json, soft_wrap=not (sys.stderr if as_json else sys.stdout).isatty())
     if resume:
@@ -68,6 +63,11 @@ def ask_command(
     else:
         confirm = sys.stdin.isatty() and sys.stdout.isatty() and not as_json and not yes
         subject, folder = _begun(settings, where, question, pairs, download, console, confirm)
+    from ..answering import print_answer
+    from ..beside import halves  # loads torch, which what cannot be asked need not wait for
+    from ..report.schema import read_report
+    from ..summary import summary_of
+
     for half in halves(folder):
         _investigate(settings, where, console, subject, folder := half)
     report = read_report(folder.path / "report.json")

@@ -25,10 +25,9 @@ SHOWN = 10  # drifts or failures
 
 def verify_command(settings: Settings, run: str, download: bool, as_json: bool) -> int:
     """Measure again, print what came of it; returns the exit status."""
+    report, folder = _report(settings, run)
     from ...tools import load_subject
     from ..report.verify import exit_status
-
-    report, folder = _report(settings, run)
 
     def load(name: str) -> "Subject":
         return load_subject(name, settings.device, download=download)

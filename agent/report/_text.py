@@ -10,6 +10,7 @@ import unicodedata
 # Shown by their code point: controls, separators of lines, lone surrogates, zero-width and bidirectional marks.
 # Joiners (U+200C, U+200D) stay: scripts and emoji need them.
 _HIDDEN = {"Cc", "Zl", "Zp", "Cs", "Co", "Cn"}
+MOST_KEPT = 0x3000  # code points: hostile text may hold every one there is
 LONGEST_SHOWN = 400  # characters of one untrusted text
 _JOINERS = "\u200c\u200d"
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]<>#|~&$])")
@@ -19,18 +20,28 @@ _AUTOMATIC_LINK = re.compile(r"@|://|www(?=\.)")
 
 def visible(text: str, keep_lines: bool = False) -> str:
     """Text in which every character can be seen; line breaks become ⏎ unless they are kept."""
-    return "".join(_shown(character, keep_lines) for character in text)
+    return text.translate(_LINES_KEPT if keep_lines else _IN_ONE_LINE)
 
 
-def _shown(character: str, keep_lines: bool) -> str:
-    if character == "\n":
-        return "\n" if keep_lines else "⏎"
-    if character == "\t":
-        return " "
+class _Shown(dict[int, str]):
+    """What each code point is shown as, found out once for those of living scripts."""
+
+    def __missing__(self, code: int) -> str:
+        shown = _shown(chr(code))
+        if code < MOST_KEPT:
+            self[code] = shown
+        return shown
+
+
+def _shown(character: str) -> str:
     category = unicodedata.category(character)
     if category in _HIDDEN or (category == "Cf" and character not in _JOINERS):
         return f"\\u{ord(character):04x}"
     return character
+
+
+_LINES_KEPT = _Shown({ord("\n"): "\n", ord("\t"): " "})
+_IN_ONE_LINE = _Shown({ord("\n"): "⏎", ord("\t"): " "})
 
 
 def cut(text: str) -> str:

@@ -85,9 +85,23 @@ class Chats:
         return self._default.model_copy(update={"model": about.model, "seed": about.seed} if about else {})
 
     def list(self) -> tuple[ChatInShort, ...]:
-        """The chats, the one used last first."""
-        found = (self._in_short(name) for name in reversed(names(self._home)[-MOST_CHATS:]))
-        return tuple(one for one in found if one is not None)
+        """The chats, the one used last first; one whose first message is on its way is listed by it."""
+        begun, on_the_way = names(self._home), self._first_words()
+        heard = (self._in_short(name) for name in reversed(begun[-MOST_CHATS:]))
+        new = (name for name in reversed(on_the_way) if name not in begun)
+        found = [ChatInShort(name=name, first="", model="", turns=0) for name in new] + [one for one in heard if one]
+        return tuple(
+            one if one.turns or one.name not in on_the_way else one.model_copy(update=on_the_way[one.name])
+            for one in found[:MOST_CHATS]
+        )
+
+    def _first_words(self) -> dict[str, dict[str, str]]:
+        """What was said first of all that the server knows of, and about which model, by chat."""
+        first: dict[str, dict[str, str]] = {}
+        for job in self._pool.all():
+            if isinstance(work := job.order.work, Hear):
+                first.setdefault(work.chat, {"first": cut(work.said), "model": work.settings.model})
+        return first
 
     def shown(self, name: str) -> ChatShown:
         """A chat with all that was said.

@@ -10,11 +10,11 @@ import uvicorn
 
 from ...tools import ToolError
 from ..failing import EXIT_STOPPED
+from ..processes import processes
 from ..settings import Settings
 from .access import Access, access_for, is_loopback
 from .app import make_app
 from .pool import Pool
-from .slot import processes
 from .waiting_line import WaitingLine
 from .worker import process
 

@@ -9,10 +9,11 @@ from threading import Condition, Thread
 from typing import Any
 
 from ...tools import ToolError
+from ..processes import Running, Start
 from .job import Job
 from .orders import Order, Work
 from .problems import NotHere, TooMany
-from .slot import LAST_WORDS, Running, Slot, Start
+from .slot import LAST_WORDS, Slot
 from .waiting_line import WaitingLine
 
 MOST_WORKERS = 2  # models in memory

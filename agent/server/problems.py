@@ -4,7 +4,7 @@ from pathlib import Path
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from pydantic import Field
 from starlette.exceptions import HTTPException
 
@@ -14,6 +14,8 @@ from ..report._text import visible
 from ..report.schema import UnreadableReport
 from ..reviews import ReviewError, StaleReview
 from ..runs import UnknownRun, UnreadableFile
+
+NOWHERE = Path(__file__).parent / "static" / "nowhere.html"
 
 
 class Problem(Frozen):
@@ -64,8 +66,10 @@ def tell_problems(app: FastAPI, home: Path) -> None:
         where = ".".join(map(str, first["loc"]))
         return _answer(422, f"`{where}`: {first['msg']}.", "See /openapi.json.")
 
-    def refused(_: Request, error: Exception) -> JSONResponse:
+    def refused(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
+        if error.status_code == 404 and "text/html" in request.headers.get("accept", ""):
+            return Response(NOWHERE.read_bytes(), 404, media_type="text/html; charset=utf-8")  # a person typed it
         return _answer(error.status_code, f"{error.detail}.", "See /openapi.json.")
 
     for kind in _STATUS:

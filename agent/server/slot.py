@@ -1,15 +1,13 @@
 """A worker's place: its process, the line to it, and the thread that listens."""
 
-import multiprocessing
 import sys
-from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing.connection import Connection
-from multiprocessing.process import BaseProcess
 from queue import SimpleQueue
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any
 
+from ..processes import Running
 from .hearing import write_unheard
 from .job import Job
 from .orders import Hear
@@ -19,25 +17,6 @@ if TYPE_CHECKING:
 
 MOST_STARTS = 3  # of one order with nothing new: a worker that dies of it each time is not given it again
 LAST_WORDS = 1.0  # seconds for a process to end
-
-
-@runtime_checkable
-class Running(Protocol):
-    """A worker that runs: its process, or what stands for one."""
-
-    def is_alive(self) -> bool:
-        """Whether it has not ended."""
-        ...
-
-    def terminate(self) -> None:
-        """End it."""
-
-    def join(self, timeout: float | None = None) -> None:
-        """Wait until it has."""
-
-
-Start = Callable[[str], tuple[Connection, Running]]
-"""Starts the worker of a model."""
 
 
 class Slot:
@@ -153,21 +132,3 @@ class Slot:
                 job.step = message["step"]
             else:
                 return message
-
-
-def processes(target: Callable[..., None], *given: Any) -> Start:
-    """Starts workers as processes of their own.
-
-    Args:
-        target: called there with a connection, `given`, and the model.
-    """
-    context = multiprocessing.get_context("spawn")  # a fork of a server with threads may hold a lock for ever
-
-    def start(model: str) -> tuple[Connection, BaseProcess]:
-        ours, theirs = context.Pipe()
-        process = context.Process(target=target, args=(theirs, *given, model), daemon=True)
-        process.start()
-        theirs.close()
-        return ours, process  # pyright: ignore[reportReturnType]  # a connection of another class on Windows alone
-
-    return start

@@ -56,6 +56,7 @@ def asked(atlas, tmp_path_factory):
     return home, RunFolder.open(home, "last"), told
 
 
+@pytest.mark.slow
 def test_the_report_says_who_wrote_the_probes(asked):
     _, folder, _ = asked
     report = read_report(folder.path / "report.json")
@@ -68,6 +69,7 @@ def test_the_report_says_who_wrote_the_probes(asked):
         assert "probes by tiny" in (folder.path / page).read_text()
 
 
+@pytest.mark.slow
 def test_names_from_written_probes_are_sealed_and_judged_as_others(asked):
     _, folder, _ = asked
     claims = read_report(folder.path / "report.json").claims
@@ -76,6 +78,7 @@ def test_names_from_written_probes_are_sealed_and_judged_as_others(asked):
     assert "Texas" in named
 
 
+@pytest.mark.slow
 def test_it_is_measured_again_with_nobody_to_ask(asked, atlas):
     home, folder, _ = asked
     report = read_report(folder.path / "report.json")
@@ -85,6 +88,7 @@ def test_it_is_measured_again_with_nobody_to_ask(asked, atlas):
     assert instrument.measure(atlas, instrument.parse(probed.args)).digest == probed.digest
 
 
+@pytest.mark.slow
 def test_scores_say_who_scored_and_that_they_may_come_out_otherwise(asked, atlas):
     home, folder, told = asked
     scored = json.loads(told[1][1])
@@ -101,6 +105,7 @@ def test_scores_say_who_scored_and_that_they_may_come_out_otherwise(asked, atlas
     assert "the deterministic simulator, no language model" in out
 
 
+@pytest.mark.slow
 def test_cards_carry_the_scores_and_their_scorer(asked):
     home, _, _ = asked
     _, out, _ = run("memory", "search", "Texas", "--kind", "feature_cards", "--limit", "50", "--json", home=home)
@@ -108,6 +113,7 @@ def test_cards_carry_the_scores_and_their_scorer(asked):
     assert "judgements of tiny" in scorers
 
 
+@pytest.mark.slow
 def test_the_key_is_in_no_file_and_no_output(asked):
     home, _, told = asked
     assert not any(KEY in out + err for _, out, err in told)
@@ -116,6 +122,7 @@ def test_the_key_is_in_no_file_and_no_output(asked):
     assert not [path for path in files if KEY.encode() in path.read_bytes()]
 
 
+@pytest.mark.slow
 def test_more_questions_than_allowed_are_not_asked(asked, tmp_path):
     _, folder, _ = asked
     shutil.copytree(folder.path, tmp_path / "runs" / folder.name, ignore=shutil.ignore_patterns("answers"))

@@ -86,6 +86,7 @@ def asked(tmp_path_factory):
     return RunFolder.open(home, "last"), told, again, verified
 
 
+@pytest.mark.slow
 def test_it_goes_on_without_a_terminal_and_says_how_it_read_the_question(asked):
     _, (status, out, err), _, _ = asked
     assert status == 0, err
@@ -100,6 +101,7 @@ def test_it_goes_on_without_a_terminal_and_says_how_it_read_the_question(asked):
         assert f"{pair['clean']!r} → {pair['answer']!r}" in err
 
 
+@pytest.mark.slow
 def test_words_form_and_replies_stand_in_the_run_and_its_ledger(asked):
     folder, *_ = asked
     info, bodies = folder.info, ledger(folder)
@@ -114,6 +116,7 @@ def test_words_form_and_replies_stand_in_the_run_and_its_ledger(asked):
     assert all(turn["tokens_in"] > 0 for turn in turns)
 
 
+@pytest.mark.slow
 def test_the_report_says_in_what_words_it_was_asked_and_who_read_them(asked):
     folder, *_ = asked
     report = read_report(folder.path / "report.json")
@@ -128,6 +131,7 @@ def test_the_report_says_in_what_words_it_was_asked_and_who_read_them(asked):
     assert "<b>round</b>" not in page
 
 
+@pytest.mark.slow
 def test_a_run_that_is_taken_up_again_is_not_read_again_and_verifies(asked):
     _, (_, first, _), (status, again, err), (verified, out, _) = asked
     assert status == 0, err
@@ -184,7 +188,7 @@ def test_a_terminal_that_is_left_ends_it_too(tmp_path):
     assert not (tmp_path / "runs").exists()
 
 
-@pytest.mark.parametrize(("more", "agreed"), [((), True), (("--yes",), False)])
+@pytest.mark.parametrize(("more", "agreed"), [((), True), pytest.param(("--yes",), False, marks=pytest.mark.slow)])
 def test_a_yes_is_asked_for_in_a_terminal_unless_it_was_given(more, agreed, tmp_path):
     pairs = tmp_path / "pairs.json"
     pairs.write_text(json.dumps(PAIRS))
@@ -225,6 +229,7 @@ def test_a_run_that_is_killed_as_it_begins_has_each_reply_once(atlas, tmp_path):
     assert sum("asked" in body for body in ledger(folder)) == 1
 
 
+@pytest.mark.slow
 def test_an_endpoint_that_dies_before_the_planner_spoke_still_stops_the_run(tmp_path):
     with serving(says(AUSTIN), (500, "{}")) as played:
         status, _, err = run(tmp_path, played.url, "ask", "who rules Texas", "--no-memory")

@@ -145,6 +145,7 @@ def long_script(turns: int) -> list[Reply]:
 
 
 @pytest.mark.parametrize("tools", [True, False])
+@pytest.mark.slow
 def test_a_long_run_never_outgrows_its_room_whatever_is_opened_and_said(tools: bool, tmp_path: Path):
     room = 24_000
     fits = limited(room)

@@ -44,7 +44,10 @@ WORDS = (
 )
 TEMPLATE = "{% for message in messages %}{{ message.role }}: {{ message.content }}\n{% endfor %}assistant:"
 
-pytestmark = pytest.mark.skipif(bool(ABSENT) or COMMAND is None, reason=f"`transformers serve` needs {NEEDED}")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(bool(ABSENT) or COMMAND is None, reason=f"`transformers serve` needs {NEEDED}"),
+]
 
 
 def nonsense(folder: Path) -> Path:

@@ -16,6 +16,7 @@ def said(report, sentences) -> str:
     return " ".join(render_plain(sentence, Lookup.of(report)) for sentence in sentences)
 
 
+@pytest.mark.slow
 def test_prompts_that_were_chosen_because_they_were_answered_are_said_to_be(atlas, tmp_path):
     report = finish(Where(tmp_path, use_memory=False), atlas, GENERIC).report
     alone = said(report, report.black_box)

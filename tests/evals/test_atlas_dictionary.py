@@ -87,6 +87,7 @@ def test_the_command_says_what_went_wrong(tmp_path, capsys, monkeypatch, small_w
     assert "is due" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_the_card_beside_what_ships_is_what_its_figures_make(atlas):
     shipped = dictionary_of(atlas)
     page = recipe.OUT.with_suffix(".md").read_text(encoding="utf-8")

@@ -145,6 +145,7 @@ def test_the_case_for_a_card_has_the_sizes_of_gemma_2_2b():
     assert sum(weight.numel() for weight in layers.parameters()) == pytest.approx(2.614e9 - 256_000 * 2304, rel=1e-3)
 
 
+@pytest.mark.slow
 def test_our_side_works_in_the_element_type_that_it_is_told(tmp_path):
     shape = Shape("narrow", 2, 16, 2, 1, 32, 6, k=3, d_head=4, d_mlp=24)
     case = AttributionCase("narrow", shape)

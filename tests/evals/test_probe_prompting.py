@@ -44,6 +44,7 @@ def trials(bench, probed):
     return {(trial.node.name, trial.node.features): trial for trial in found}, own, wrong
 
 
+@pytest.mark.slow
 def test_the_state_and_what_is_said_hold(trials):
     found, own, _ = trials
     for name in (TARGET, SAID):
@@ -52,6 +53,7 @@ def test_the_state_and_what_is_said_hold(trials):
     assert found[TARGET, own[TARGET]].effects["swap"] > SMALLEST_EFFECT
 
 
+@pytest.mark.slow
 def test_the_same_features_under_another_name_do_not_hold(trials):
     found, _, wrong = trials
     for node in wrong:
@@ -60,6 +62,7 @@ def test_the_same_features_under_another_name_do_not_hold(trials):
         assert not trial.holds, (node.name, trial.reasons)
 
 
+@pytest.mark.slow
 def test_a_name_that_cannot_be_tested_neither_holds_nor_is_sealed(trials):
     found, *_ = trials
     untested = [trial for trial in found.values() if not trial.tests]
@@ -67,6 +70,7 @@ def test_a_name_that_cannot_be_tested_neither_holds_nor_is_sealed(trials):
     assert not any(trial.holds or trial.sealed for trial in untested)
 
 
+@pytest.mark.slow
 def test_random_groups_have_the_layers_of_the_group_and_none_of_its_features(atlas, probed):
     groups = named(probed[0])
     drawn = random_groups(atlas, dictionary_of(atlas), PROMPT, groups, 0)
@@ -78,6 +82,7 @@ def test_random_groups_have_the_layers_of_the_group_and_none_of_its_features(atl
         assert not set(features) & set(groups[name])
 
 
+@pytest.mark.slow
 def test_clusters_share_out_the_named_features_and_bear_their_names(probed):
     groups, found = named(probed[0]), clusters(probed[0])
     assert sorted(f for mine in found.values() for f in mine) == sorted(f for mine in groups.values() for f in mine)
@@ -85,6 +90,7 @@ def test_clusters_share_out_the_named_features_and_bear_their_names(probed):
     assert len(found) <= len(groups)
 
 
+@pytest.mark.slow
 def test_held_out_signatures_read_no_naming_probe(probed):
     naming, held = (signatures(probed[0], held_out) for held_out in (False, True))
     flags = [bool(probe["held_out"]) for probe in probed[0].result["probes"]]

@@ -14,6 +14,7 @@ from vesalius.tools.patch import PatchArgs, patch
 
 
 @pytest.mark.parametrize("turn", [1, 2])
+@pytest.mark.slow
 def test_the_head_that_answers_and_every_backup_are_claimed_and_nothing_else(turn):
     """By one way to change the answer the head shows in the whole model, by the other nothing does."""
     name = ("self_repair", "self_repair_shared")[turn % 2]
@@ -39,6 +40,7 @@ def test_what_a_part_does_behind_another_is_known_by_hooks_as_by_a_copy_without_
 
 
 @pytest.mark.parametrize("seed", [3])
+@pytest.mark.slow
 def test_that_a_backup_plays_no_part_is_not_sealed_and_that_an_idle_head_does_is_supported(seed, tmp_path: Path):
     question, belief = backup_absent(seed, tmp_path)
     shape, backups = question.subject.shape, {site for site, _ in belief.places}

@@ -30,6 +30,7 @@ def test_a_case_is_a_function_of_its_seed_and_all_its_words_differ(tmp_path):
 
 
 @pytest.mark.usefixtures("tiny")
+@pytest.mark.slow
 def test_our_side_sweeps_what_hooks_on_the_stored_model_say(tmp_path):
     case = write_sweep_case(tmp_path, 3)
     with OurSweep(tmp_path, case) as ours:

@@ -1,13 +1,14 @@
 // Asking in chat: messages and their replies; an investigation is shown as it runs.
 import { get, post, runPath } from "./api.js";
-import { badge, el, fill, onKeys, put } from "./dom.js";
+import { badge, el, fill, focusOn, onKeys, put } from "./dom.js";
 import { Live } from "./live.js";
-import { prose } from "./prose.js";
+import { inline, prose } from "./prose.js";
 
 const at = (id) => document.getElementById(id);
 const NEXT = ["Why?", "How sure are you?", "What did you measure?", "What did you not find?", "What would prompting alone have told?"];
 const FIRST = ["Why does the model answer 'Austin' after 'the capital of the state containing Dallas is'?"];
 const FIELDS = ["model", "planner", "approve", "budget", "seed"];
+const UNTITLED = at("title").textContent;
 let chat = decodeURIComponent(location.pathname.match(/^\/chats\/([^/]+)$/)?.[1] ?? ""), pairs = [], isSending = false;
 
 function say(message, kind = "bad") {
@@ -54,10 +55,15 @@ function replied(reply) {
     put(box, place);
     answer(reply.run, place);
   }
-  put(box, reply.lines.map((line) => el("p", { class: `line ${line.style}`, dir: "auto" }, line.text)));
+  put(box, reply.lines.map((line) => el("p", { class: `line ${line.style}`, dir: "auto" }, inline(line.text))));
   if (reply.kind === "stopped") put(box, el("p", {}, badge("stopped", "open"), " ", el("button", { type: "button", click: () => ask(`/resume ${reply.run}`) }, "Go on with it")));
   if (reply.options.length) put(box, el("div", { class: "chips" }, reply.options.map((label, i) => el("button", { type: "button", click: () => ask(String(i + 1)) }, label)), el("button", { type: "button", click: () => ask("no") }, "No")));
   return box;
+}
+
+function title(said) {
+  fill(at("title"), said);
+  document.title = `${said.slice(0, 80)} · Vesalius`;
 }
 
 function mine(text) {
@@ -72,13 +78,14 @@ function followed(said, handle) {
   const place = el("div", { class: "reply" });
   const section = el("section", { class: "turn", "aria-label": "Message and reply", "data-job": handle }, mine(said), place);
   put(at("thread"), section);
-  const live = new Live(handle, chat, place, (reply) => {
+  const live = new Live(handle, chat, place, (reply, hadFocus) => {
     if (!reply) return chips(FIRST);
     const cards = live.told;
     const steps = live.cards.size ? el("details", {}, el("summary", {}, `${live.cards.size} experiment${live.cards.size === 1 ? "" : "s"}`), cards) : null;
     const shown = replied(reply);
     if (steps) shown.append(steps);
     section.replaceChild(shown, place);
+    if (hadFocus) focusOn(shown);
     chips(reply.run ? NEXT : FIRST);
     list();
     settings();
@@ -105,7 +112,9 @@ async function ask(text) {
     at("pairs").value = "";
     told([]);
     chips([]);
+    if (at("title").textContent === UNTITLED) title(text);
     followed(text, job.handle);
+    list().catch((error) => say(error.message));
   } catch (error) {
     say(error.message);
   }
@@ -155,10 +164,14 @@ async function open() {
     return;
   }
   const shown = await get(`/api/chats/${encodeURIComponent(chat)}`);
-  fill(at("title"), shown.turns[0]?.said ?? "Ask about a model");
+  if (shown.turns.length) title(shown.turns[0].said);
   offer(shown.settings, true);
   for (const one of shown.turns) turn(one.said, one.reply);
-  for (const handle of shown.jobs) followed((await get(`/api/chats/${encodeURIComponent(chat)}/messages/${handle}`)).said, handle);
+  for (const handle of shown.jobs) {
+    const { said } = await get(`/api/chats/${encodeURIComponent(chat)}/messages/${handle}`);
+    if (at("title").textContent === UNTITLED) title(said);
+    followed(said, handle);
+  }
   if (!shown.jobs.length) chips(shown.turns.some((one) => one.reply.run) ? NEXT : FIRST);
 }
 

@@ -2,6 +2,7 @@
 import { get, runPath } from "./api.js";
 import { badge, el, fill, put } from "./dom.js";
 import { picture, smallPicture } from "./picture.js";
+import { inline } from "./prose.js";
 
 const AT_ONCE = 2; // measurements that are read at the same time
 const waiting = [];
@@ -47,7 +48,7 @@ export class Card {
     this.begun = null;
     this.details = el("details", { toggle: () => this.opened() },
       el("summary", {}, el("span", { class: "tool" }, event.tool), event.twin && badge("re-initialised weights", "tier"),
-        event.phase === "control" && badge("control", "tier"), el("span", { class: "what", dir: "auto" }, event.why), this.place),
+        event.phase === "control" && badge("control", "tier"), el("span", { class: "what", dir: "auto" }, inline(event.why ?? "")), this.place),
       this.inside);
     this.element = el("div", { class: "card running", "data-key": event.key }, this.details, this.small);
     if (event.args) put(this.inside, facts(event.args));

@@ -48,6 +48,12 @@ export function table(heads, rows, caption) {
       el("tbody", {}, rows.map((row) => el("tr", {}, row.map((cell) => el("td", { dir: "auto" }, cell)))))));
 }
 
+// For what is no control: where the focus was has gone, and a keyboard goes on from here.
+export function focusOn(element) {
+  element.tabIndex = -1;
+  element.focus();
+}
+
 // Escape empties a field that is searched with, where it would else be emptied unheard, and leaves it. The focus goes on
 // to what `after` names, so that it is never lost.
 function leaveField(field, after) {

@@ -2,13 +2,14 @@
 import { get, post } from "./api.js";
 import { approval } from "./approve.js";
 import { Card } from "./card.js";
-import { badge, el, fill, put } from "./dom.js";
+import { badge, el, fill, focusOn, put } from "./dom.js";
+import { inline } from "./prose.js";
 import { follow } from "./streaming.js";
 
 const HEADINGS = { explore: "Exploring", confirm: "Confirming on held-out prompts", control: "Confirming on held-out prompts", black_box: "Prompting alone" };
 
 export class Live {
-  // `done(reply)`: what it came to; none where that cannot be told.
+  // `done(reply, hadFocus)`: what it came to, none where that cannot be told; whether the focus was in what it replaces.
   constructor(handle, chat, place, done) {
     this.handle = handle;
     this.path = `/api/chats/${encodeURIComponent(chat)}/messages/${encodeURIComponent(handle)}`;
@@ -49,7 +50,7 @@ export class Live {
   }
 
   note(text, style = "event quiet") {
-    put(this.told, el("p", { class: style, dir: "auto" }, text));
+    put(this.told, el("p", { class: style, dir: "auto" }, inline(text)));
   }
 
   under(heading) {
@@ -115,12 +116,12 @@ export class Live {
 
   on_sealed({ prediction, statement }) {
     this.heading = "Sealed, before it is tested";
-    put(this.told, el("p", { class: "event", dir: "auto" }, badge(`sealed ${prediction}`, "tier"), statement));
+    put(this.told, el("p", { class: "event", dir: "auto" }, badge(`sealed ${prediction}`, "tier"), inline(statement)));
   }
 
   on_judged({ claim, verdict, tier, statement }) {
     this.heading = "Judged";
-    put(this.told, el("p", { class: "event", dir: "auto" }, badge(`${claim} ${verdict}, ${tier}`, verdict), statement));
+    put(this.told, el("p", { class: "event", dir: "auto" }, badge(`${claim} ${verdict}, ${tier}`, verdict), inline(statement)));
   }
 
   on_consulting({ model, role, number }) {
@@ -155,8 +156,10 @@ export class Live {
   }
 
   on_approved({ key }) {
+    const hadFocus = this.approval?.box.contains(document.activeElement);
     this.approval?.box.remove();
     this.approval = null;
+    if (hadFocus) focusOn(this.told);
     this.note(key === "plan" ? "You approved the plan." : "You approved the experiment.");
   }
 
@@ -167,13 +170,14 @@ export class Live {
   }
 
   async end() {
+    const hadFocus = this.place.contains(document.activeElement);
     this.approval?.box.remove();
     try {
       const { job } = await get(this.path);
       this.bar.remove();
       if (!job.reply && !this.run) this.note(job.state === "stopped" ? "Stopped before it began." : job.error, "notice bad");
       const lines = job.error ? [{ text: job.error, style: "yellow" }] : []; // what was measured is kept, whatever ended it
-      this.done(job.reply ?? (this.run ? { kind: "stopped", lines, options: [], run: this.run } : null));
+      this.done(job.reply ?? (this.run ? { kind: "stopped", lines, options: [], run: this.run } : null), hadFocus);
     } catch (error) {
       this.note(error.message, "notice bad");
       this.done(null);

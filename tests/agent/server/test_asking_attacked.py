@@ -24,6 +24,7 @@ from served import InThisProcess, Served, served
 from vesalius.agent.chat.history import open_history, stopped
 from vesalius.agent.chat.turns import Reply, Turn, plain
 from vesalius.agent.ledger import Ledger, read_ledger
+from vesalius.agent.processes import Start
 from vesalius.agent.purse import Purse
 from vesalius.agent.raising import raise_budget
 from vesalius.agent.runs import runs_of
@@ -34,7 +35,6 @@ from vesalius.agent.server.job import MOST_EVENTS, Job
 from vesalius.agent.server.orders import ChatSettings, Hear, Order
 from vesalius.agent.server.pool import MOST_WORDS, Pool
 from vesalius.agent.server.problems import TooMany
-from vesalius.agent.server.slot import Start
 from vesalius.agent.server.waiting_line import WaitingLine
 from vesalius.agent.server.worker import _stamp_of
 from vesalius.tools import Subject, ToolError

@@ -53,7 +53,7 @@ def asked(chromium: Any, site: str, tmp_path_factory: pytest.TempPathFactory) ->
         page.set_input_files("#pairs", file)
         page.get_by_text(f"{len(PAIRS)} pairs of pairs.json").wait_for()
         ask(one, WHERE)
-        page.locator(".card.finished").first.wait_for(timeout=SOON)
+        page.locator(".card.finished").first.wait_for(state="attached", timeout=SOON)  # folded up once it is answered
         one.picture("ask-running")
         answered(one)
         page.locator(".answer").first.wait_for()
@@ -80,6 +80,8 @@ def test_a_plan_is_approved_in_the_page_with_the_keyboard(chromium: Any, site: s
         ask(one, DALLAS)
         page.locator("[data-waits=plan]").wait_for(timeout=SOON)
         one.picture("ask-approve")
+        assert page.locator("h1").inner_text() == page.locator(".mine").inner_text()
+        assert page.locator(".chats [aria-current=page] .first").inner_text().startswith("Why does the model answer")
         assert one.serious() == []
         page.get_by_label("p2").uncheck()
         page.locator("#site-p1").fill("resid_post.9")
@@ -92,6 +94,7 @@ def test_a_plan_is_approved_in_the_page_with_the_keyboard(chromium: Any, site: s
         page.locator(".claims li").first.wait_for()
         assert page.locator(".claims li").count() == 1
         assert "resid_post.1" in page.locator(".claims li").inner_text()
+        assert has_focus(page, ".reply"), "of what was sealed with a button that is gone"
 
 
 def test_a_run_is_stopped_and_gone_on_with(chromium: Any, site: str) -> None:
@@ -110,11 +113,17 @@ def test_a_run_is_stopped_and_gone_on_with(chromium: Any, site: str) -> None:
         page.locator(".card.finished .small > *").first.wait_for(timeout=SOON)
         page.locator("[data-decide=run]").wait_for(timeout=SOON)
         page.get_by_role("button", name="Stop").click()
-        page.get_by_role("button", name="Go on with it").click(timeout=SOON)
+        page.get_by_role("button", name="Go on with it").wait_for(timeout=SOON)
+        assert has_focus(page, ".reply")
+        page.get_by_role("button", name="Go on with it").click()
         page.locator("[data-decide=run]").wait_for(timeout=SOON)
         assert page.locator(".turn").last.locator(".card.finished").count() == 1, "what was measured before"
         page.get_by_role("button", name="Stop").click()
         answered(one, "stopped")
+
+
+def has_focus(page: Any, where: str) -> bool:
+    return page.evaluate("(where) => document.activeElement.closest(where) !== null", where)
 
 
 def test_a_chat_fits_and_breaks_no_rule_of_access(chromium: Any, site: str, asked: str) -> None:

@@ -81,6 +81,14 @@ def test_nothing_else_is_served(page, path):
     assert set(answer.json()) == {"error", "mend"}
 
 
+def test_who_types_an_address_that_has_no_page_is_shown_where_to_go(page):
+    answer = page.client.get("/nowhere", headers={"accept": "text/html,*/*;q=0.8"})
+    assert answer.status_code == 404
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    assert "content-security-policy" in answer.headers
+    assert "no page at this address" in answer.text
+
+
 def test_the_interface_is_described_with_typed_answers(page):
     described = page.get("/openapi.json")
     assert {"/api/runs", "/api/runs/{name}/reviews", "/api/jobs/{handle}"} <= set(described["paths"])

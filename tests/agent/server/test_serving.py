@@ -89,6 +89,7 @@ def test_with_the_flag_the_address_holds_a_token_without_which_nothing_is_served
         assert asked(root, "api/runs", authorization=f"Bearer {token}")["total"] == 1
 
 
+@pytest.mark.slow
 def test_numbers_of_a_run_of_the_reference_model_are_measured_again_also_while_ctrl_c_comes(tmp_path, atlas: Subject):
     done = finish(Where(tmp_path, use_memory=False), atlas, "Where is the opposite computed?", PAIRS)
     with running(tmp_path) as (process, address):
