@@ -56,6 +56,7 @@ def start_run(
     probes_by: str = "",
     planned: Planned | None = None,
     put: Put | None = None,
+    name: str = "",
 ) -> RunFolder:
     """A new run's folder, once it is known that the question can be read and put to the model.
 
@@ -64,6 +65,7 @@ def start_run(
         probes_by: Language model that is to write the probes; empty to have them made without one.
         planned: Who plans, and within what; by default the deterministic planner.
         put: how a person put it, where a language model made this question of that.
+        name: of the run; by default one of its time and question.
 
     Raises:
         CannotRead: the question has no form that the planner reads.
@@ -88,7 +90,7 @@ def start_run(
         planned=planned or Planned(),
         created=datetime.now().astimezone().isoformat(timespec="milliseconds"),
     )
-    return RunFolder.create(where.home, info)
+    return RunFolder.create(where.home, info, name)
 
 
 def refuse_what_is_no_text(question: str) -> None:

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from .ask_cli import PAIRS, QUESTIONS, approve, ask
+from .audit_cli import audit_app
 from .chat_cli import CHAT, chat
 from .circuit_cli import circuit_app
 from .dictionary_cli import dictionary_app
@@ -23,6 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+app.add_typer(audit_app, name="audit")
 app.add_typer(memory_app, name="memory")
 app.add_typer(dictionary_app, name="dictionary")
 app.add_typer(graph_app, name="graph")

@@ -8,6 +8,7 @@ RUN/report.{json,html,md}
 """
 
 import re
+import time
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -18,6 +19,7 @@ from .planners.llm_turns import Turn
 from .report._asked import Asked
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+BEGUN = re.compile(r"\d{8}-\d{6}-?")  # how a name of a time begins; runs of audits have others, and are nobody's last
 
 
 class UnknownRun(ValueError):
@@ -35,6 +37,16 @@ def write_whole(path: Path, text: str) -> None:
 
 def _changed(path: Path) -> UnreadableFile:
     return UnreadableFile(f"{path} is not as it was written. Restore it from a copy, or ask the question again.")
+
+
+def _known(home: Path) -> list[str]:
+    runs = home / "runs"
+    return sorted(p.name for p in runs.iterdir() if (p / "run.json").is_file()) if runs.is_dir() else []
+
+
+def newest_run(home: Path) -> str:
+    """The run that was asked for last, by name; empty where none was."""
+    return max((name for name in _known(home) if BEGUN.match(name)), default="")
 
 
 class Planned(Frozen):
@@ -85,8 +97,16 @@ class RunFolder:
         self._read: dict[str, Measurement] = {}  # each is looked at after every step, and never changes
 
     @classmethod
-    def create(cls, home: Path, info: RunInfo) -> "RunFolder":
-        """A new folder, named by time and question."""
+    def create(cls, home: Path, info: RunInfo, name: str = "") -> "RunFolder":
+        """A new folder.
+
+        Args:
+            name: of the run, which has no run.json yet; by default one of its time and question.
+        """
+        if name:
+            folder = cls(home / "runs" / name)
+            write_whole(folder.path / "run.json", info.model_dump_json(indent=2))
+            return folder
         stamp = datetime.fromisoformat(info.created).strftime("%Y%m%d-%H%M%S")
         words = "-".join(re.findall(r"[a-z0-9]+", info.question.lower())[:8])
         for n in range(1000):
@@ -107,10 +127,9 @@ class RunFolder:
         Raises:
             UnknownRun: there is none.
         """
-        runs = home / "runs"
-        known = sorted(p.name for p in runs.iterdir() if (p / "run.json").is_file()) if runs.is_dir() else []
-        if name == "last" and known:
-            return cls(runs / known[-1])
+        runs, known = home / "runs", _known(home)
+        if name == "last" and (newest := newest_run(home)):
+            return cls(runs / newest)
         if NAME.fullmatch(name) and name in known:
             return cls(runs / name)
         if (Path(name) / "run.json").is_file():
@@ -208,4 +227,12 @@ def run_named(home: Path, name: str) -> RunFolder:
 
 def runs_of(home: Path) -> list[RunFolder]:
     """Every run of this home, newest first."""
-    return [RunFolder(found.parent) for found in sorted((home / "runs").glob("*/run.json"), reverse=True)]
+    begun = sorted((home / "runs").glob("*/run.json"), key=lambda file: (_begun(file), file.parent.name), reverse=True)
+    return [RunFolder(file.parent) for file in begun]
+
+
+def _begun(run_json: Path) -> str:
+    """When a run was begun, as names say it that do."""
+    if BEGUN.match(run_json.parent.name):
+        return run_json.parent.name
+    return time.strftime("%Y%m%d-%H%M%S", time.localtime(run_json.stat().st_mtime))

@@ -25,7 +25,7 @@ from ..planners.llm_writing import ProbeWriter
 from ..planners.reading import FORMS, read_question
 from ..report._asked import how_asked
 from ..report._text import visible
-from ..runs import Planned, RunFolder, UnreadableFile
+from ..runs import Planned, RunFolder, UnreadableFile, newest_run
 from ..settings import Settings, read_settings
 from .approving import approve_with, asked_here, keep_waiting, print_waiting
 from .output import print_json
@@ -232,7 +232,7 @@ def _print_head(console: Console, subject: "Subject", folder: RunFolder) -> None
 def _command(command: str, settings: Settings, folder: RunFolder) -> str:
     """A command about this run, as it can be pasted: `last` names the newest run."""
     name = folder.name if (settings.home / "runs" / folder.name).is_dir() else str(folder.path)
-    if name == folder.name and RunFolder.open(settings.home, "last").name == name:
+    if name == folder.name and newest_run(settings.home) == name:
         name = "last"
     home = [] if settings.home == read_settings().home else ["--home", str(settings.home)]
     return shlex.join(["vesalius", *command.split(), name, *home])

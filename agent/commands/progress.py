@@ -44,12 +44,13 @@ class Lines:
             return
         self._told = now
         started, first = self._from
-        left = f", about {_span((now - started) * (total - done) / (done - first))} left" if done > first else ""
+        left = f", about {span((now - started) * (total - done) / (done - first))} left" if done > first else ""
         self._write(f"{done}/{total} {visible(what)}{left}\n")
         sys.stderr.flush()
 
 
-def _span(seconds: float) -> str:
+def span(seconds: float) -> str:
+    """A time in the unit that a person would use."""
     if seconds < 100:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"

@@ -145,6 +145,20 @@ def _policy(style: str, scripts: list[str]) -> str:
     )
 
 
+def page_of(title: str, body: Markup) -> str:
+    """A page of another kind than a report, in its colours; it runs no script at all."""
+    style = _asset("templates/style.css")
+    policy = f"default-src 'none'; style-src {_source(style)}; base-uri 'none'; form-action 'none'"
+    page = Markup(
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta http-equiv="Content-Security-Policy" content="{}">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        '<meta name="color-scheme" content="light dark">\n'
+        "<title>{}</title>\n<style>{}</style>\n</head>\n<body>\n<main>\n{}\n</main>\n</body>\n</html>\n"
+    )
+    return str(page.format(policy, visible(title), Markup(style), body))
+
+
 def _source(text: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 

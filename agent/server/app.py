@@ -12,6 +12,7 @@ from .listing import Listing
 from .orders import ChatSettings
 from .pool import Pool
 from .problems import Problem, tell_problems
+from .routes_audits import audit_routes
 from .routes_chats import asking_routes
 from .routes_compare import comparing_routes
 from .routes_graphs import graph_routes
@@ -61,6 +62,7 @@ def make_app(settings: Settings, access: Access, pool: Pool) -> FastAPI:
     app.include_router(comparing_routes(shelf))
     app.include_router(graph_routes(shelf))
     app.include_router(reviewing_routes(shelf))
+    app.include_router(audit_routes(home))
     app.include_router(tool_routes())
     app.include_router(working_routes(shelf, listing, pool, settings.model))
     app.include_router(asking_routes(chats, pool, settings, default))

@@ -52,6 +52,14 @@ def page_routes(access: Access) -> APIRouter:
     def compare() -> Response:
         return _file("compare.html")  # says itself where one of the runs is not there
 
+    @router.get("/audits", include_in_schema=False)
+    def audits() -> Response:
+        return _file("audits.html")
+
+    @router.get("/audits/{name}", include_in_schema=False)
+    def audit(name: str) -> Response:
+        return _file("audits.html")  # says itself where there is no such audit
+
     @router.get("/look", include_in_schema=False)
     def look() -> Response:
         return _file("look.html")

@@ -45,13 +45,15 @@ def test_pages_fit_and_break_no_rule_of_access(chromium: Any, site: str) -> None
 def test_every_page_has_the_same_head(chromium: Any, site: str) -> None:
     with tab(chromium, site) as one:
         heads = set()
-        for path in ("/ask", "/", "/look", "/compare", "/runs/done", "/runs/done/graphs/m-00000000"):
+        for path in ("/ask", "/", "/audits", "/look", "/compare", "/runs/done", "/runs/done/graphs/m-00000000"):
             page = one.open(path)
             links = page.locator(".top .brand > a, .top .brand nav a")
             heads.add(tuple((link.inner_text(), link.get_attribute("href")) for link in links.all()))
             assert page.locator(".top [aria-current]").count() == 1, path
             assert page.title().endswith(" · Vesalius")
-        assert heads == {(("Vesalius", "/"), ("Ask", "/ask"), ("Runs", "/"), ("Instruments", "/look"))}
+        assert heads == {
+            (("Vesalius", "/"), ("Ask", "/ask"), ("Runs", "/"), ("Audits", "/audits"), ("Instruments", "/look"))
+        }
         page.locator("#status.bad").wait_for()  # there is no such graph
         assert page.locator("#picture").is_hidden()
         one.errors.clear()  # the browser notes each answer that is a refusal

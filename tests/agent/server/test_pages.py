@@ -61,6 +61,7 @@ def test_every_module_imports_files_that_are_there_and_names_that_they_export(na
         ("ask.js", "ask.html"),
         ("look.js", "look.html"),
         ("compare.js", "compare.html"),
+        ("audits.js", "audits.html"),
     ],
 )
 def test_every_element_that_a_script_asks_for_by_name_is_on_its_page(script, file):

@@ -1,0 +1,1 @@
+"""Batch audits: many questions about many models from one spec, resumable, with one table that can stop a release."""

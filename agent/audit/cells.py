@@ -1,0 +1,137 @@
+"""What an audit asks, cell by cell: one question of one model with one seed."""
+
+import itertools
+import re
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+
+from ...tools import Frozen, ToolError, digest
+from ..budget import budget_of, prices_of
+from ..commands.asking import read_pairs
+from ..planners.interface import ContrastPair
+from ..planners.reading import read_question
+from ..runs import UnreadableFile
+from ..settings import Settings
+from .spec import AuditedModel, Found, Item, Spec
+from .spec_lines import Lined
+
+SLOT = re.compile(r"\{([A-Za-z0-9._-]+)\}")
+MOST_CELLS = 100_000
+
+
+class Cell(Frozen):
+    """One question of one model with one seed."""
+
+    item: str  # with its place in the matrix
+    subject: str  # label of the model
+    model: str  # as it is loaded
+    question: str
+    pairs: tuple[ContrastPair, ...]
+    seed: int
+    planner: str
+    by: str  # language model that plans; empty where code does
+    budget: str
+    fails_if: tuple[Found, ...]
+
+    @property
+    def asked(self) -> str:
+        """Stands for the cell's place in the table and all that could change its answer, but the weights."""
+        fields = ("item", "subject", "question", "seed", "planner", "by", "budget")
+        plain = {name: getattr(self, name) for name in fields}
+        pairs = [pair.model_dump(mode="json") for pair in self.pairs]
+        return digest(plain | {"pairs": pairs, "program": version("vesalius")})
+
+    def key(self, fingerprint: str) -> str:
+        """Names what comes of it: a cell is asked once of the same weights, and what fails an audit may change."""
+        return digest({"asked": self.asked, "fingerprint": fingerprint})
+
+
+def cells_of(spec: Spec, lined: Lined, folder: Path, settings: Settings) -> tuple[Cell, ...]:
+    """Every cell, in the order of the table: items, then models, then seeds.
+
+    Args:
+        lined: where each part of the spec stands, for what is wrong with it.
+        folder: the spec's own.
+        settings: whose language model plans, where one does.
+
+    Raises:
+        UnreadableFile: a question that has no form that is read, a slot without a value, or pairs that are not there.
+    """
+    found: list[Cell] = []
+    by = settings.planner_model if spec.planner == "llm" else ""
+    budget = _budget(spec.budget, lined.place(("budget",)), settings)
+    for i, item in enumerate(spec.items):
+        place = lined.place(("items", i))
+        own = budget if item.budget is None else _budget(item.budget, lined.place(("items", i, "budget")), settings)
+        pairs = read_pairs(folder / item.pairs) if item.pairs is not None else ()
+        for name, question in _filled(item, place):
+            _refuse_unreadable(question, pairs, place)
+            for subject, seed in itertools.product(spec.subjects, spec.seeds):
+                found.append(
+                    Cell(
+                        item=name,
+                        subject=subject.name,
+                        model=_loaded_as(subject, folder),
+                        question=question,
+                        pairs=pairs,
+                        seed=seed,
+                        planner=spec.planner,
+                        by=by,
+                        budget=own,
+                        fails_if=spec.policy.fails_if if item.fails_if is None else item.fails_if,
+                    )
+                )
+            if len(found) > MOST_CELLS:
+                raise UnreadableFile(f"{place}: the audit has more than {MOST_CELLS:,} cells; split it.")
+    return tuple(found)
+
+
+def _loaded_as(subject: AuditedModel, folder: Path) -> str:
+    beside = folder / subject.model
+    return str(beside.resolve()) if (beside / "config.json").is_file() else subject.model
+
+
+def _budget(text: str, place: str, settings: Settings) -> str:
+    try:
+        budget_of(text, prices_of(settings))
+    except ToolError as error:
+        raise UnreadableFile(f"{place}: {error}") from error
+    return text
+
+
+def _filled(item: Item, place: str) -> Iterator[tuple[str, str]]:
+    """The questions of an item, each with its name."""
+    if item.feature is not None:
+        if item.matrix:
+            raise UnreadableFile(f"{place}: a feature has no {{NAME}} to fill; leave `matrix` out.")
+        yield item.id, f"What does feature {item.feature} stand for?"
+        return
+    assert item.question is not None
+    if not item.matrix:
+        yield item.id, item.question
+        return
+    for number, values in enumerate(_rows(item), 1):
+        slots = set(SLOT.findall(item.question))
+        if slots != set(values):
+            lacking, unused = sorted(slots - set(values)), sorted(set(values) - slots)
+            said = [f"{{{name}}} has no value" for name in lacking] + [
+                f"`{name}` is not in the question" for name in unused
+            ]
+            raise UnreadableFile(f"{place}, row {number} of its matrix: {', '.join(said)}.")
+        yield f"{item.id}.{number}", SLOT.sub(lambda slot, values=values: str(values[slot[1]]), item.question)
+
+
+def _rows(item: Item) -> Iterator[dict[str, str | int]]:
+    if isinstance(item.matrix, dict):
+        for values in itertools.product(*item.matrix.values()):
+            yield dict(zip(item.matrix, values, strict=True))
+    else:
+        yield from item.matrix
+
+
+def _refuse_unreadable(question: str, pairs: tuple[ContrastPair, ...], place: str) -> None:
+    try:
+        read_question(question, pairs)
+    except ToolError as error:
+        raise UnreadableFile(f"{place}: {error}") from error

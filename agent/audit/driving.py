@@ -1,0 +1,193 @@
+"""Runs an audit's cells in worker processes of this machine, one model resident in each.
+
+One thread waits for all of them. What came of a cell is on disk before the next is given; a worker that dies is
+replaced and its cell given again, and that goes on where its run stopped.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from typing import Any
+
+from ...tools import Progress, ToolError
+from ..processes import Running, Start
+from .cells import Cell
+from .outcome import Outcome, blank
+from .store import Store
+
+MOST_STARTS = 3  # of one cell: a worker that dies of it each time is not given it again
+LAST_WORDS = 5.0  # seconds for a process to end
+LOOKS = 1.0  # seconds between looks at the clock
+
+
+class Halted(ToolError):
+    """The audit cannot go on for now, and not because of what was asked."""
+
+
+@dataclass
+class Worker:
+    """A process with its model."""
+
+    model: str
+    connection: Connection
+    running: Running
+    fingerprint: str = ""
+    cell: Cell | None = None
+    step: str = "loading"
+
+
+class Driver:
+    """Gives cells to workers until none is left.
+
+    Args:
+        store: where what comes of them is kept.
+        launch: starts the worker of a model.
+        most: workers at a time.
+        progress: told of cells that are done.
+        clock: seconds.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        launch: Start,
+        most: int,
+        progress: Progress,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._store, self._launch, self._most = store, launch, most
+        self._progress, self._clock = progress, clock
+        self._waiting: dict[str, list[Cell]] = {}
+        self._starts: dict[Cell, int] = {}
+        self._workers: list[Worker] = []
+        self._unloadable: dict[str, str] = {}
+        self._n_cells = self._n_done = 0
+
+    def drive(self, cells: Sequence[Cell], seconds: float | None) -> None:
+        """Ask every cell that was not asked yet of these weights.
+
+        Args:
+            seconds: after which no cell is begun any more.
+
+        Raises:
+            Halted: something keeps every cell from being asked, or a model cannot be loaded, and all others were asked;
+                what is done is kept.
+            KeyboardInterrupt: stopped; what is done is kept.
+        """
+        until = None if seconds is None else self._clock() + seconds
+        for cell in cells:
+            self._waiting.setdefault(cell.model, []).append(cell)
+        self._n_cells = len(cells)
+        try:
+            while self._staffed(is_over=until is not None and self._clock() >= until):
+                self._tell()
+                for ready in wait([one.connection for one in self._workers], LOOKS):
+                    self._hear(next(one for one in self._workers if one.connection is ready))
+        finally:
+            for worker in [*self._workers]:
+                self._dismiss(worker)
+        if self._unloadable:
+            told = "; ".join(f"{model}: {why}" for model, why in self._unloadable.items())
+            raise Halted(f"Not audited, for it cannot be loaded: {told}", mend="All else that could be asked was.")
+
+    def _staffed(self, is_over: bool) -> bool:
+        """Whether a worker has something to do; starts those that there is room and work for."""
+        if is_over:
+            self._waiting.clear()
+        while len(self._workers) < self._most and (model := self._wanted()):
+            self._start(model)
+        return bool(self._workers)
+
+    def _wanted(self) -> str:
+        """The model with most cells for each of its workers and one more; empty where no other worker is of use."""
+        of = {model: sum(one.model == model for one in self._workers) for model in self._waiting}
+        idle = {one.model for one in self._workers if one.cell is None}  # one that loads takes what there is
+        wanted = [m for m, cells in self._waiting.items() if cells and (m not in idle or len(cells) > of[m])]
+        return max(wanted, key=lambda model: len(self._waiting[model]) / (of[model] + 1), default="")
+
+    def _start(self, model: str) -> None:
+        connection, running = self._launch(model)
+        self._workers.append(Worker(model, connection, running))
+
+    def _hear(self, worker: Worker) -> None:
+        try:
+            message: dict[str, Any] = worker.connection.recv()
+        except (EOFError, OSError):
+            self._died(worker)
+            return
+        if "step" in message:
+            worker.step = message["step"]
+        elif "halt" in message:
+            raise Halted(f"{message['halt']}.", mend="Nothing finished is lost. Mend it and run the audit again.")
+        elif "unloadable" in message:
+            self._unloadable[worker.model] = f"{message['unloadable']} {message['mend']}".strip()
+            self._waiting.pop(worker.model, None)
+            self._dismiss(worker)
+        elif "loaded" in message:
+            self._loaded(worker, message["loaded"])
+        else:
+            self._done(worker, message)
+
+    def _loaded(self, worker: Worker, fingerprint: str) -> None:
+        """Which weights the model has decides what was asked of it before."""
+        worker.fingerprint = fingerprint
+        self._store.keep_weights(worker.model, fingerprint)
+        left = self._waiting.get(worker.model, [])
+        known = self._store.found(left)
+        self._waiting[worker.model] = [cell for cell in left if cell not in known]
+        self._n_done += len(known)
+        self._give(worker)
+
+    def _done(self, worker: Worker, message: dict[str, Any]) -> None:
+        cell, worker.cell = worker.cell, None
+        assert cell is not None
+        self._keep(cell, Outcome.model_validate(message["done"]), message["seconds"])
+        self._give(worker)
+
+    def _keep(self, cell: Cell, outcome: Outcome, seconds: float) -> None:
+        self._store.keep(cell, outcome, seconds)
+        self._n_done += 1
+
+    def _give(self, worker: Worker) -> None:
+        """The next cell of its model; without one it makes room for another model's worker."""
+        waiting = self._waiting.get(worker.model)
+        if not waiting:
+            self._dismiss(worker)
+            return
+        worker.cell, worker.step = waiting.pop(0), "beginning"
+        try:
+            worker.connection.send(worker.cell.model_dump(mode="json"))
+        except OSError:
+            self._died(worker)
+
+    def _died(self, worker: Worker) -> None:
+        self._dismiss(worker)
+        cell = worker.cell
+        if cell is None:
+            raise Halted(
+                f"The worker of {worker.model} ended before it had loaded the model.",
+                mend="Its last words stand above. Less memory is needed with --workers 1.",
+            )
+        self._starts[cell] = self._starts.get(cell, 0) + 1
+        if self._starts[cell] < MOST_STARTS:
+            self._waiting.setdefault(cell.model, []).insert(0, cell)
+            return
+        failed = f"Its worker died {MOST_STARTS} times."
+        self._keep(cell, blank(cell, worker.fingerprint).model_copy(update={"failed": failed}), 0.0)
+
+    def _dismiss(self, worker: Worker) -> None:
+        self._workers.remove(worker)
+        worker.connection.close()
+        worker.running.terminate()
+        worker.running.join(LAST_WORDS)
+
+    def _tell(self) -> None:
+        now = ", ".join(_doing(self._workers))
+        self._progress(self._n_done, self._n_cells, now)
+
+
+def _doing(workers: Iterable[Worker]) -> list[str]:
+    return [
+        f"{one.cell.item} of {one.cell.subject}: {one.step}" if one.cell else f"{one.model}: loading" for one in workers
+    ]

@@ -1,0 +1,139 @@
+"""The spec of an audit: which models are asked what, what that may cost, and what makes the audit fail."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, ValidationError, model_validator
+
+from ...tools import Frozen
+from ..runs import UnreadableFile
+from .spec_lines import Lined
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,39}$")]
+Text = Annotated[str, Field(min_length=1, max_length=4000)]
+Seed = Annotated[int, Field(ge=0)]
+Found = Literal[
+    "supported",
+    "refuted",
+    "inconclusive",
+    "unclaimed",
+    "premise_holds",
+    "premise_fails",
+    "unanswerable",
+    "failed",
+]
+FOUND: dict[Found, str] = {
+    "supported": "a claim is supported, counted over the whole audit",
+    "refuted": "a claim is refuted",
+    "inconclusive": "a claim could be neither supported nor refuted",
+    "unclaimed": "nothing was claimed",
+    "premise_holds": "the model does what the question says",
+    "premise_fails": "the model does not do what the question says",
+    "unanswerable": "the question cannot be put to this model",
+    "failed": "its worker died, or we made a mistake",
+}
+"""What can come of an item; several at a time."""
+
+
+class AuditedModel(Frozen):
+    """A model, or one version or checkpoint of it."""
+
+    model: Text = Field(
+        description="A reference name, the folder of a model (from the spec's own folder), or a hub id."
+    )
+    label: Name | Literal[""] = Field(default="", description="Names it in the table; by default the end of `model`.")
+
+    @property
+    def name(self) -> str:
+        """Names it in the table."""
+        plain = "".join(c if c.isalnum() or c in "._-" else "-" for c in Path(self.model).name)
+        return self.label or plain.strip("._-")[:40] or "model"
+
+
+class Item(Frozen):
+    """A question, or one for each row or combination of a matrix."""
+
+    id: Name = Field(description="Names it in the table.")
+    question: Text | None = Field(default=None, description="In a form that `vesalius ask` reads.")
+    feature: Annotated[str, Field(pattern=r"^\d{1,4}/\d{1,9}$")] | None = Field(
+        default=None, description="LAYER/FEATURE to be described, in place of a question."
+    )
+    pairs: Text | None = Field(default=None, description="File of contrast pairs (from the spec's own folder).")
+    matrix: dict[Name, tuple[str | int, ...]] | tuple[dict[Name, str | int], ...] = Field(
+        default=(), description="Values for {NAME} in the question: every combination of lists, or a row for each."
+    )
+    budget: str | None = Field(default=None, description="What a run of it may spend; by default the audit's.")
+    fails_if: tuple[Found, ...] | None = Field(default=None, description="By default the policy's.")
+
+    @model_validator(mode="after")
+    def _asks_one_thing(self) -> "Item":
+        if (self.question is None) == (self.feature is None):
+            raise ValueError("give `question` or `feature`, and not both")
+        return self
+
+
+class Policy(Frozen):
+    """What makes the audit fail."""
+
+    fails_if: tuple[Found, ...] = Field(
+        default=("failed", "unanswerable"), description="An item of which one of these is found fails."
+    )
+
+
+class Spec(Frozen):
+    """An audit as a person wrote it."""
+
+    audit: Name = Field(description="Names the audit, and its folder.")
+    subjects: tuple[AuditedModel, ...] = Field(min_length=1, max_length=1000, description="Models.")
+    items: tuple[Item, ...] = Field(min_length=1, max_length=10_000, description="What each of them is asked.")
+    seeds: tuple[Seed, ...] = Field(default=(0,), min_length=1, max_length=100, description="Each asks everything.")
+    planner: Literal["protocol", "llm"] = Field(default="protocol", description="Who plans.")
+    budget: str = Field(default="", description="What each run may spend, as calls=60,seconds=600.")
+    seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = Field(
+        default=None, description="Wall time of one `run` of the audit; items that were not begun by then wait."
+    )
+    policy: Policy = Field(default=Policy(), description="What makes the audit fail.")
+
+    @model_validator(mode="after")
+    def _names_are_one_things(self) -> "Spec":
+        for what, names in (
+            ("items", [item.id for item in self.items]),
+            ("subjects", [subject.name for subject in self.subjects]),
+            ("seeds", list(map(str, self.seeds))),
+        ):
+            twice = sorted({name for name in names if names.count(name) > 1})
+            if twice:
+                mend = "; give each a `label`" if what == "subjects" else ""
+                raise ValueError(f"{what} {', '.join(twice)} more than once{mend}")
+        return self
+
+
+def read_spec(path: Path) -> tuple[Spec, Lined]:
+    """A spec, and where each part of it stands.
+
+    Raises:
+        UnreadableFile: not there, no YAML, or not such a spec; the message says the line.
+    """
+    try:
+        lined = Lined(path.read_text(encoding="utf-8"), str(path))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UnreadableFile(f"{path} cannot be read: {error}.") from error
+    try:
+        return Spec.model_validate(lined.data), lined
+    except ValidationError as error:
+        told = [f"{lined.place(_in_file(one['loc']))}: {_said(one)}." for one in error.errors()[:5]]
+        raise UnreadableFile("\n".join(told)) from error
+
+
+def _in_file(loc: tuple[int | str, ...]) -> tuple[int | str, ...]:
+    """Without what pydantic adds about which of several types it tried."""
+    return tuple(step for step in loc if not (isinstance(step, str) and (":" in step or "[" in step or step == "str")))
+
+
+def _said(error: object) -> str:
+    assert isinstance(error, dict)
+    if error["type"] == "extra_forbidden":
+        return "there is no such field"
+    said = str(error["msg"]).removeprefix("Value error, ")
+    given = error["input"]
+    return f"{said}, got {given!r}" if isinstance(given, str | int | float | bool) else said

@@ -1,0 +1,100 @@
+"""The verdict table of an audit: what came of each cell, corrected over the whole of it, and whether it fails."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from pydantic import Field
+
+from ...tools import Frozen
+from .._gates import FALSE_DISCOVERY_RATE
+from .._statistics import benjamini_hochberg
+from .cells import Cell
+from .outcome import Outcome
+from .spec import FOUND, Found
+
+CORRECTION = (
+    "Each claim enters with its q, which is corrected for every unit that its own investigation looked at; over all "
+    "claims of the audit these are corrected again (Benjamini and Hochberg 1995), and a claim counts as supported "
+    f"where that is at most {FALSE_DISCOVERY_RATE:g} too."
+)
+
+
+class Row(Frozen):
+    """A cell in the table."""
+
+    item: str = Field(description="The item, with its place in the matrix.")
+    subject: str = Field(description="Label of the model.")
+    seed: int = Field(description="Seed of everything random.")
+    found: tuple[Found, ...] = Field(description="What came of it; empty where it is not done.")
+    fails: tuple[Found, ...] = Field(description="What of that makes it fail.")
+    supported: tuple[str, ...] = Field(description="Claims that are supported over the whole audit: their ids.")
+    withdrawn: tuple[str, ...] = Field(description="Claims that their investigation supports and the audit does not.")
+    q: dict[str, float] = Field(description="Corrected over the whole audit, by claim.")
+    outcome: Outcome | None = Field(description="What came of it, whole; none where it is not done.")
+
+
+class Audited(Frozen):
+    """An audit's table."""
+
+    audit: str = Field(description="Names the audit.")
+    rows: tuple[Row, ...] = Field(description="Every cell, in the order of the spec.")
+    n_claims: int = Field(description="Claims that are corrected together (count).")
+    correction: str = Field(default=CORRECTION, description="How.")
+
+    @property
+    def n_done(self) -> int:
+        """Cells that are done (count)."""
+        return sum(row.outcome is not None for row in self.rows)
+
+    @property
+    def failing(self) -> tuple[Row, ...]:
+        """Cells that fail."""
+        return tuple(row for row in self.rows if row.fails)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every cell is done."""
+        return self.n_done == len(self.rows)
+
+
+def table_of(audit: str, cells: Sequence[Cell], outcomes: Mapping[Cell, Outcome]) -> Audited:
+    """The table of an audit, as far as it is done."""
+    claims = [(cell, claim) for cell in cells if cell in outcomes for claim in outcomes[cell].claims]
+    corrected = benjamini_hochberg([claim.q for _, claim in claims]) if claims else ()
+    q = {(cell, claim.id): value for (cell, claim), value in zip(claims, corrected, strict=True)}
+    return Audited(audit=audit, rows=tuple(_row(cell, outcomes.get(cell), q) for cell in cells), n_claims=len(claims))
+
+
+def _row(cell: Cell, outcome: Outcome | None, q: Mapping[tuple[Cell, str], float]) -> Row:
+    claims = outcome.claims if outcome else ()
+    alone = [claim.id for claim in claims if claim.verdict == "supported"]
+    supported = tuple(name for name in alone if q[cell, name] <= FALSE_DISCOVERY_RATE)
+    found = _found(outcome, supported) if outcome else ()
+    return Row(
+        item=cell.item,
+        subject=cell.subject,
+        seed=cell.seed,
+        found=found,
+        fails=tuple(one for one in found if one in cell.fails_if),
+        supported=supported,
+        withdrawn=tuple(name for name in alone if name not in supported),
+        q={claim.id: q[cell, claim.id] for claim in claims},
+        outcome=outcome,
+    )
+
+
+def _found(outcome: Outcome, supported: Iterable[str]) -> tuple[Found, ...]:
+    """In the order of `FOUND`."""
+    verdicts = {claim.verdict for claim in outcome.claims}
+    left = {claim.id for claim in outcome.claims if claim.verdict == "supported"} - {*supported}
+    is_answered = not (outcome.failed or outcome.unanswerable)
+    is_so: dict[Found, bool] = {
+        "supported": bool([*supported]),
+        "refuted": "refuted" in verdicts,
+        "inconclusive": "inconclusive" in verdicts or bool(left),
+        "unclaimed": is_answered and not outcome.claims,
+        "premise_holds": outcome.premise is True,
+        "premise_fails": outcome.premise is False,
+        "unanswerable": bool(outcome.unanswerable),
+        "failed": bool(outcome.failed),
+    }
+    return tuple(name for name in FOUND if is_so[name])

@@ -1,0 +1,101 @@
+"""A worker of an audit: a process that holds one model and asks it one cell after the other."""
+
+import os
+import signal
+import sqlite3
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from typing import Any
+
+from ...tools import Subject, ToolError, load_subject
+from ..asking import Where, ask, desk_for, start_run
+from ..commands.asking import consultant_of, planned_of, writer_of
+from ..ledger import LedgerError
+from ..planners.llm_endpoint import EndpointError
+from ..report.schema import Report, read_report
+from ..runs import RunFolder
+from ..settings import Settings
+from .cells import Cell
+from .outcome import blank, outcome_of
+
+RUN_DIGITS = 12  # of a cell's key in the name of its run
+
+Told = Callable[[str], None]
+
+
+def process(connection: Connection, settings: Settings, audit: str, download: bool, model: str) -> None:
+    """The worker as a process of its own: it ends with whoever gives it cells, and no keyboard reaches it.
+
+    Args:
+        connection: gives cells, and is told what comes of them.
+        settings: of the audit's process.
+        audit: its name.
+        download: whether a hub id may be fetched.
+        model: that is held.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    try:
+        subject = load_subject(model, settings.device, download=download)
+    except (ToolError, OSError) as error:
+        connection.send({"unloadable": getattr(error, "message", str(error)), "mend": getattr(error, "mend", "")})
+        return
+    connection.send({"loaded": subject.key.fingerprint})
+    while True:
+        try:
+            cell = Cell.model_validate(connection.recv())
+        except EOFError:
+            return
+        connection.send(_answer(cell, subject, settings, audit, lambda step: connection.send({"step": step})))
+
+
+def _end_with(parent: int) -> None:
+    """End when the driver has, also one that was killed and could say nothing."""
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(0)
+
+
+def _answer(cell: Cell, subject: Subject, settings: Settings, audit: str, told: Told) -> dict[str, Any]:
+    began = time.monotonic()
+    fingerprint = subject.key.fingerprint
+    try:
+        found = outcome_of(cell, fingerprint, investigated(cell, subject, settings, audit, told))
+    except (EndpointError, LedgerError, OSError, sqlite3.Error) as error:
+        # Not the cell's doing: a full disk or an endpoint that went away would fail every cell after it too.
+        return {"halt": f"{type(error).__name__}: {error}"}
+    except ToolError as error:
+        found = blank(cell, fingerprint).model_copy(update={"unanswerable": str(error)})
+    except Exception as error:  # our own mistake ends this cell, and is told, and no other
+        traceback.print_exc(file=sys.stderr)
+        found = blank(cell, fingerprint).model_copy(update={"failed": f"{type(error).__name__}: {error}"})
+    return {"done": found.model_dump(mode="json"), "seconds": time.monotonic() - began}
+
+
+def investigated(cell: Cell, subject: Subject, settings: Settings, audit: str, told: Told) -> Report:
+    """The report of a cell; a run that was begun before is gone on with, and one that has ended is read.
+
+    Raises:
+        ToolError: the question cannot be put to this model.
+    """
+    # What other cells found is no hint to this one: which were done before would depend on who was faster.
+    where = Where(settings.home, use_memory=False)
+    given = {"planner": cell.planner, "budget": cell.budget, "seed": cell.seed, "approve": "none"}
+    own = settings.model_copy(update={**given, "blind": "off" if settings.blind == "compare" else settings.blind})
+    run = _run_of(cell, subject, own, where, audit)
+    if not (run.path / "report.json").is_file():
+        with desk_for(where, subject, run, writer_of(own, run), consultant_of(own, run)) as desk:
+            ask(desk, lambda event: told(event["tool"]) if event["event"] == "started" else None)
+    return read_report(run.path / "report.json")
+
+
+def _run_of(cell: Cell, subject: Subject, settings: Settings, where: Where, audit: str) -> RunFolder:
+    name = f"{audit}.{cell.item}.{cell.subject}.{cell.seed}"[:80] + "." + cell.key(subject.key.fingerprint)[:RUN_DIGITS]
+    if (where.home / "runs" / name / "run.json").is_file():
+        return RunFolder.open(where.home, name)
+    asked = settings.seed, settings.device, cell.pairs, "", planned_of(settings)
+    return start_run(where, subject, cell.question, *asked, name=name)

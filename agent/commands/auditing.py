@@ -1,0 +1,132 @@
+"""`vesalius audit …`: what is asked, run, and what came of it."""
+
+import sys
+from pathlib import Path
+
+from ...tools import ToolError
+from ..audit.cells import Cell, cells_of
+from ..audit.spec import Spec, read_spec
+from ..audit.store import Store
+from ..audit.table import Audited, table_of
+from ..budget import prices_of
+from ..failing import Stopped
+from ..settings import Settings
+from .output import print_json, print_line, print_table
+from .progress import shown, span
+
+
+def _read(settings: Settings, path: Path) -> tuple[Spec, tuple[Cell, ...], Store]:
+    spec, lined = read_spec(path)
+    cells = cells_of(spec, lined, path.parent, settings)
+    return spec, cells, Store(settings.home, spec.audit)
+
+
+def validate_command(settings: Settings, path: Path, as_json: bool) -> None:
+    """Say whether a spec can be run, and what it comes to."""
+    spec, cells, _ = _read(settings, path)
+    found = {"audit": spec.audit, "cells": len(cells), "subjects": [one.name for one in spec.subjects]}
+    if as_json:
+        print_json({**found, "items": list(dict.fromkeys(cell.item for cell in cells))})
+    else:
+        print_line(f"{path} can be run: {len(cells)} cells.")
+
+
+def plan_command(settings: Settings, path: Path, workers: int | None, as_json: bool) -> None:
+    """Print every cell, and what they may take; nothing is loaded."""
+    from ..audit.estimate import estimate
+
+    spec, cells, store = _read(settings, path)
+    found = estimate(cells, store, workers or _fitting(cells), prices_of(settings))
+    done = store.found(cells)
+    if as_json:
+        listed = [
+            {**cell.model_dump(include={"item", "subject", "seed", "question"}), "done": cell in done} for cell in cells
+        ]
+        print_json({"audit": spec.audit, **found.model_dump(mode="json"), "cells": listed})
+        return
+    rows = [(cell.item, cell.subject, cell.seed, "done" if cell in done else "", cell.question) for cell in cells]
+    print_table(("item", "model", "seed", "", "question"), rows)
+    time = "not known before a cell of it is done"
+    if found.seconds is not None:
+        time = f"about {span(found.seconds)}, from {found.n_timed} cells of it that are done"
+    limit = "no limit on tokens" if found.most_tokens is None else f"at most {found.most_tokens:,} tokens"
+    print_line("")
+    print_line(f"{found.n_cells} cells, {found.n_done} done; {found.workers} workers fit; time: {time}; {limit}.")
+
+
+def run_command(settings: Settings, path: Path, workers: int | None, download: bool, as_json: bool) -> bool:
+    """Ask what was not asked yet, then write and print the table; whether nothing fails and all is done."""
+    from ..audit.driving import Driver
+    from ..audit.working import process
+    from ..processes import processes
+
+    spec, cells, store = _read(settings, path)
+    if spec.planner == "llm":
+        _refuse_without_endpoint(settings)
+    with store.held():
+        store.keep_cells(cells)
+        try:
+            with shown("auditing") as progress:
+                launch = processes(process, settings, spec.audit, download)
+                Driver(store, launch, workers or _fitting(cells), progress).drive(cells, spec.seconds)
+        except KeyboardInterrupt:
+            raise Stopped(f"Nothing finished is lost; to go on: vesalius audit run {path}") from None
+    return _told(table_of(spec.audit, cells, store.found(cells)), store, as_json)
+
+
+def report_command(settings: Settings, path: Path, as_json: bool) -> bool:
+    """Write and print the table as far as it is done; whether nothing fails and all is done."""
+    spec, cells, store = _read(settings, path)
+    found = store.found(cells)
+    if not found:
+        raise ToolError(f"Nothing of audit {spec.audit} is done.", mend=f"Run: vesalius audit run {path}")
+    return _told(table_of(spec.audit, cells, found), store, as_json)
+
+
+def status_command(settings: Settings, path: Path, as_json: bool) -> None:
+    """Print how far an audit is, model by model."""
+    spec, cells, store = _read(settings, path)
+    audited = table_of(spec.audit, cells, store.found(cells))
+    rows = []
+    for subject in spec.subjects:
+        own = [row for row in audited.rows if row.subject == subject.name]
+        done = [row for row in own if row.outcome is not None]
+        rows.append(
+            {"subject": subject.name, "cells": len(own), "done": len(done), "fail": sum(bool(r.fails) for r in done)}
+        )
+    if as_json:
+        print_json({"audit": spec.audit, "done": audited.n_done, "cells": len(audited.rows), "subjects": rows})
+    else:
+        print_table(("model", "cells", "done", "fail"), [tuple(row.values()) for row in rows])
+
+
+def _told(audited: Audited, store: Store, as_json: bool) -> bool:
+    from ..audit.written import HEAD, headline, summary_cells, write_table
+
+    written = write_table(audited, store.path)
+    is_good = audited.is_whole and not audited.failing
+    if as_json:
+        listed = [row.model_dump(mode="json") for row in audited.rows]
+        files = {path.name: str(path) for path in written}
+        counts = {"cells": len(audited.rows), "done": audited.n_done, "fail": len(audited.failing)}
+        print_json({"audit": audited.audit, **counts, "correction": audited.correction, "rows": listed, "files": files})
+    else:
+        print_table(HEAD[:5], [summary_cells(row)[:5] for row in audited.rows])
+        print_line("")
+        print_line(headline(audited))
+        for path in written:
+            print_line(str(path))
+    sys.stdout.flush()
+    return is_good
+
+
+def _fitting(cells: tuple[Cell, ...]) -> int:
+    from ..audit.room import most_workers
+
+    return most_workers(dict.fromkeys(cell.model for cell in cells))
+
+
+def _refuse_without_endpoint(settings: Settings) -> None:
+    from ..endpoint import endpoint_of
+
+    endpoint_of(settings)
