@@ -17,8 +17,9 @@ def a_cell(item="one", subject="atlas", **more) -> Cell:
     return Cell(item=item, subject=subject, **(given | {"fails_if": ("failed", "unanswerable")} | more))
 
 
-def a_claim(name="c1", verdict="supported", q=0.001) -> ClaimFound:
-    return ClaimFound(id=name, text="It does.", verdict=verdict, tier="causal", effect=0.5, low=0.4, high=0.6, q=q)
+def a_claim(name="c1", verdict="supported", q=0.001, predicts="positive") -> ClaimFound:
+    given = {"id": name, "text": "It does.", "verdict": verdict, "tier": "causal", "predicts": predicts, "q": q}
+    return ClaimFound(**given, effect=0.5, low=0.4, high=0.6)
 
 
 def answered(cell: Cell, *claims: ClaimFound, **more) -> Outcome:

@@ -1,5 +1,7 @@
 """What came of a cell: the same however often it was interrupted, so nothing here knows a time or a place."""
 
+from typing import Literal
+
 from pydantic import Field
 
 from ...tools import Frozen
@@ -17,6 +19,7 @@ class ClaimFound(Frozen):
     text: str = Field(description="What it says, in words that its tier allows.")
     verdict: Verdict = Field(description="Of the judge, in that investigation alone.")
     tier: Tier = Field(description="How strong the evidence is.")
+    predicts: Literal["positive", "none"] = Field(description="An effect, or that there is none.")
     effect: float = Field(description="Mean effect (share of the gap).")
     low: float | None = Field(description="Lower end of its 95 % interval.")
     high: float | None = Field(description="Upper end of its 95 % interval.")
@@ -52,6 +55,7 @@ def outcome_of(cell: Cell, fingerprint: str, report: Report) -> Outcome:
                     id=claim.id,
                     text=render_plain(claim.sentence, lookup),
                     tier=tier_of(claim),
+                    predicts=claim.prediction.direction,
                     **{name: getattr(claim.judgement, name) for name in ("verdict", "effect", "low", "high", "q")},
                 )
                 for claim in report.claims

@@ -12,9 +12,10 @@ from .outcome import Outcome
 from .spec import FOUND, Found
 
 CORRECTION = (
-    "Each claim enters with its q, which is corrected for every unit that its own investigation looked at; over all "
-    "claims of the audit these are corrected again (Benjamini and Hochberg 1995), and a claim counts as supported "
-    f"where that is at most {FALSE_DISCOVERY_RATE:g} too."
+    "Each claim of an effect enters with its q, which is corrected for every unit that its own investigation looked at; "
+    "over all such claims of the audit these are corrected again (Benjamini and Hochberg 1995), and a claim counts as "
+    f"supported where that is at most {FALSE_DISCOVERY_RATE:g} too. A claim that there is no effect rests on its "
+    "interval, which lies within what would not matter; its p asks for an effect, so it is not corrected."
 )
 
 
@@ -28,7 +29,7 @@ class Row(Frozen):
     fails: tuple[Found, ...] = Field(description="What of that makes it fail.")
     supported: tuple[str, ...] = Field(description="Claims that are supported over the whole audit: their ids.")
     withdrawn: tuple[str, ...] = Field(description="Claims that their investigation supports and the audit does not.")
-    q: dict[str, float] = Field(description="Corrected over the whole audit, by claim.")
+    q: dict[str, float] = Field(description="Corrected over the whole audit, by claim of an effect.")
     outcome: Outcome | None = Field(description="What came of it, whole; none where it is not done.")
 
 
@@ -37,7 +38,7 @@ class Audited(Frozen):
 
     audit: str = Field(description="Names the audit.")
     rows: tuple[Row, ...] = Field(description="Every cell, in the order of the spec.")
-    n_claims: int = Field(description="Claims that are corrected together (count).")
+    n_claims: int = Field(description="Claims of effects, which are corrected together (count).")
     correction: str = Field(default=CORRECTION, description="How.")
 
     @property
@@ -58,7 +59,8 @@ class Audited(Frozen):
 
 def table_of(audit: str, cells: Sequence[Cell], outcomes: Mapping[Cell, Outcome]) -> Audited:
     """The table of an audit, as far as it is done."""
-    claims = [(cell, claim) for cell in cells if cell in outcomes for claim in outcomes[cell].claims]
+    found = [(cell, claim) for cell in cells if cell in outcomes for claim in outcomes[cell].claims]
+    claims = [(cell, claim) for cell, claim in found if claim.predicts == "positive"]
     corrected = benjamini_hochberg([claim.q for _, claim in claims]) if claims else ()
     q = {(cell, claim.id): value for (cell, claim), value in zip(claims, corrected, strict=True)}
     return Audited(audit=audit, rows=tuple(_row(cell, outcomes.get(cell), q) for cell in cells), n_claims=len(claims))
@@ -67,7 +69,7 @@ def table_of(audit: str, cells: Sequence[Cell], outcomes: Mapping[Cell, Outcome]
 def _row(cell: Cell, outcome: Outcome | None, q: Mapping[tuple[Cell, str], float]) -> Row:
     claims = outcome.claims if outcome else ()
     alone = [claim.id for claim in claims if claim.verdict == "supported"]
-    supported = tuple(name for name in alone if q[cell, name] <= FALSE_DISCOVERY_RATE)
+    supported = tuple(name for name in alone if q.get((cell, name), 0.0) <= FALSE_DISCOVERY_RATE)
     found = _found(outcome, supported) if outcome else ()
     return Row(
         item=cell.item,
@@ -77,7 +79,7 @@ def _row(cell: Cell, outcome: Outcome | None, q: Mapping[tuple[Cell, str], float
         fails=tuple(one for one in found if one in cell.fails_if),
         supported=supported,
         withdrawn=tuple(name for name in alone if name not in supported),
-        q={claim.id: q[cell, claim.id] for claim in claims},
+        q={claim.id: q[cell, claim.id] for claim in claims if (cell, claim.id) in q},
         outcome=outcome,
     )
 

@@ -71,7 +71,8 @@ def _rule(cells: Iterable[str]) -> str:
 def _claims(audited: Audited) -> str:
     withdrawn = sum(len(row.withdrawn) for row in audited.rows)
     kept = sum(len(row.supported) for row in audited.rows)
-    return f"Of {audited.n_claims} claims {kept} are supported; {withdrawn} are so in their own investigation alone."
+    told = f"{kept} claims are supported; {withdrawn} are so in their own investigation alone."
+    return f"{told} {audited.n_claims} claims of effects are counted together."
 
 
 def summary_cells(row: Row) -> tuple[str, ...]:

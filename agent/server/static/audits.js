@@ -25,7 +25,7 @@ function cells({ row, verdict }) {
     el("td", {}, badge(verdict, KINDS[verdict])), el("td", {}, row.found.map((one) => badge(one.replace("_", " "), row.fails.includes(one) ? "fail" : "tier"))),
     el("td", { dir: "auto" }, outcome && el("details", {}, el("summary", {}, outcome.question), el("p", {}, inline(said || "")),
       el("ul", {}, outcome.claims.map((claim) => el("li", {}, badge(row.withdrawn.includes(claim.id) ? "supported in its investigation alone" : claim.verdict, row.withdrawn.includes(claim.id) ? "inconclusive" : claim.verdict),
-        inline(claim.text), el("span", { class: "quiet" }, ` q ${claim.q.toPrecision(2)}, over the whole audit ${row.q[claim.id].toPrecision(2)}`)))))));
+        inline(claim.text), el("span", { class: "quiet" }, claim.id in row.q ? ` q ${claim.q.toPrecision(2)}, over the whole audit ${row.q[claim.id].toPrecision(2)}` : " that there is no effect: by its interval")))))));
 }
 
 function wanted(one) {
@@ -51,7 +51,7 @@ function opened({ audited, headline, verdicts, meaning }) {
   at("filters").addEventListener("input", again);
   at("filters").addEventListener("submit", (event) => event.preventDefault());
   again();
-  at("shown").after(el("details", {}, el("summary", {}, `How ${audited.n_claims} claims are counted together`), el("p", {}, audited.correction)));
+  at("shown").after(el("details", {}, el("summary", {}, `How ${audited.n_claims} claims of effects are counted together`), el("p", {}, audited.correction)));
 }
 
 async function open() {

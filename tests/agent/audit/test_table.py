@@ -28,6 +28,15 @@ def test_claims_are_corrected_over_the_whole_audit_and_one_that_does_not_hold_th
     assert audited.n_claims == 3
 
 
+def test_that_there_is_no_effect_rests_on_an_interval_and_neither_falls_nor_counts_with_the_others():
+    cell = a_cell()
+    outcome = answered(cell, a_claim(q=0.045), a_claim("c2", q=0.33, predicts="none"))
+    audited = table_of("a", [cell], {cell: outcome})
+    assert audited.rows[0].supported == ("c1", "c2")
+    assert audited.rows[0].q == {"c1": 0.045}
+    assert audited.n_claims == 1
+
+
 def test_a_claim_alone_is_corrected_by_nothing():
     cell = a_cell()
     (row,) = table_of("a", [cell], {cell: answered(cell, a_claim(q=0.045))}).rows
