@@ -18,6 +18,7 @@ from .spec_lines import Lined
 
 SLOT = re.compile(r"\{([A-Za-z0-9._-]+)\}")
 MOST_CELLS = 100_000
+PROGRAM = version("vesalius")  # read once: every cell's key holds it
 
 
 class Cell(Frozen):
@@ -40,7 +41,7 @@ class Cell(Frozen):
         fields = ("item", "subject", "question", "seed", "planner", "by", "budget")
         plain = {name: getattr(self, name) for name in fields}
         pairs = [pair.model_dump(mode="json") for pair in self.pairs]
-        return digest(plain | {"pairs": pairs, "program": version("vesalius")})
+        return digest(plain | {"pairs": pairs, "program": PROGRAM})
 
     def key(self, fingerprint: str) -> str:
         """Names what comes of it: a cell is asked once of the same weights, and what fails an audit may change."""

@@ -4,8 +4,6 @@ results.sqlite    the cells as they were run last, and what came of each, writte
 table.jsonl …     what `report` writes
 """
 
-import fcntl
-import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -14,6 +12,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from ...tools import ToolError
+from ..held import held
 from ..runs import UnreadableFile
 from .cells import Cell
 from .outcome import Outcome
@@ -111,19 +110,12 @@ class Store:
             ToolError: another process runs it.
         """
         self.path.mkdir(parents=True, exist_ok=True)
-        handle = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                by = os.read(handle, 20).decode() or "unknown"
-                mend = f"Wait for it, or look: vesalius audit status {self.path.name}"
-                raise ToolError(f"Audit {self.path.name} is run by another process ({by}).", mend=mend) from None
-            os.ftruncate(handle, 0)
-            os.pwrite(handle, str(os.getpid()).encode(), 0)
+        with held(self.path / "lock", self._in_use):
             yield
-        finally:
-            os.close(handle)
+
+    def _in_use(self, by: str) -> ToolError:
+        mend = "Wait for it, or look: vesalius audit status SPEC.yaml"
+        return ToolError(f"Audit {self.path.name} is run by another process ({by}).", mend=mend)
 
     def _changed(self, error: ValidationError) -> UnreadableFile:
         return UnreadableFile(f"{self._file} was changed: {error.errors()[0]['msg']}.")

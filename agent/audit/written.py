@@ -57,7 +57,7 @@ def markdown(audited: Audited) -> str:
         f"**{headline(audited)}**",
         "",
         _rule(HEAD),
-        _rule(["---"] * 6),
+        _rule(["---"] * len(HEAD)),
     ]
     lines += [_rule(map(markdown_text, summary_cells(row))) for row in audited.rows]
     lines += ["", "What is found: " + "; ".join(f"**{name}** {said}" for name, said in FOUND.items()) + ".", ""]
@@ -89,7 +89,8 @@ def _said(row: Row) -> str:
 
 def page(audited: Audited) -> str:
     """One file that asks no host for anything and runs nothing."""
-    rows = [(*summary_cells(row)[:3], _badge(verdict(row)), *summary_cells(row)[4:]) for row in audited.rows]
+    cells = (summary_cells(row) for row in audited.rows)
+    rows = [(item, subject, seed, _badge(word), *said) for item, subject, seed, word, *said in cells]
     meaning = [element("li", element("strong", name), f": {said}") for name, said in FOUND.items()]
     body = (
         element("h1", f"Audit {audited.audit}"),

@@ -5,8 +5,6 @@ the events come to in their order. A message is written down before anything is 
 afterwards: `kill -9` leaves a turn that says what it was about to do. Events are never deleted: `/undo` adds one.
 """
 
-import fcntl
-import os
 import re
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -20,6 +18,7 @@ from langgraph.graph import END, START, StateGraph
 from pydantic import ValidationError
 
 from ...tools import Frozen, ToolError
+from ..held import held
 from ..runs import UnreadableFile
 from .turns import Reply, Turn
 
@@ -180,7 +179,10 @@ def open_history(home: Path, name: str) -> Iterator[History]:
     folder = home / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.sqlite"
-    with _held(folder / f"{name}.lock", name), closing(sqlite3.connect(path, check_same_thread=False)) as connection:
+    with (
+        held(folder / f"{name}.lock", lambda by: in_use(name, by)),
+        closing(sqlite3.connect(path, check_same_thread=False)) as connection,
+    ):
         yield _history_in(path, connection)
 
 
@@ -220,22 +222,6 @@ def refuse_name(name: str) -> None:
 def serializer() -> JsonPlusSerializer:
     """Plain values only: a chat's file may come from anywhere."""
     return JsonPlusSerializer(pickle_fallback=False, allowed_msgpack_modules=None)
-
-
-@contextmanager
-def _held(path: Path, name: str) -> Iterator[None]:
-    """Hold a chat for as long as it is open; the system lets go when a process ends, however it ends."""
-    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise in_use(name, f"process {os.read(handle, 20).decode() or 'unknown'}") from None
-        os.ftruncate(handle, 0)
-        os.pwrite(handle, str(os.getpid()).encode(), 0)
-        yield
-    finally:
-        os.close(handle)
 
 
 def in_use(name: str, by: str) -> ToolError:
