@@ -37,7 +37,12 @@ def sample_of(measurement: Measurement, family: str, cell: int = 0) -> Sample:
 
 
 def clusters_of(measurement: Measurement) -> tuple[str, ...]:
-    """The cluster of each pair: as named, or the prompt itself; clusters with a prompt in common are one."""
+    """The cluster of each pair: as named, or the prompt itself; clusters with a prompt in common are one.
+
+    Of an instrument that takes prompts alone, each is a cluster.
+    """
+    if "pairs" not in measurement.args:
+        return tuple(map(plain, measurement.args["prompts"]))
     joined = UnionFind()
     named = [(pair["cluster"] or pair["base"], f"prompt {plain(pair['base'])}") for pair in measurement.args["pairs"]]
     for cluster, prompt in named:

@@ -13,6 +13,8 @@ Forms of question:
   Why does the model answer 'ANSWER' after 'PROMPT'?
   Where is BEHAVIOUR computed?                  (with --pairs FILE)
   What does feature LAYER/FEATURE stand for?
+  Does the answer depend on FACTOR?             (with --pairs FILE)
+  Does a word trigger another answer?           (--pairs FILE without task data)
 With --planner llm, a language model puts any other question into one of these,
 and shows which before anything runs.
 """
@@ -36,7 +38,9 @@ larger ones: give 20 or more.
 def ask(
     question: Annotated[str, typer.Argument(help="The question; leave it out with --resume.")] = "",
     model: Model = None,
-    pairs: Annotated[Path | None, typer.Option(help="Contrast pairs for a `where` question: JSON or CSV.")] = None,
+    pairs: Annotated[
+        Path | None, typer.Option(help="Contrast pairs for a question that takes them: JSON or CSV.")
+    ] = None,
     resume: Annotated[str, typer.Option(help="Go on with a stopped run: its name, folder, or `last`.")] = "",
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of everything random.")] = None,
     planner: Annotated[

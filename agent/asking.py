@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 from ..tools import ToolError
 from .approving import Waiting
 from .planners.interface import ContrastPair
-from .planners.reading import form_of, read_question
+from .planners.reading import PRESUMING, form_of, read_question
 from .runs import Planned, Put, RunFolder, RunInfo
 
 if TYPE_CHECKING:
@@ -160,8 +160,8 @@ def desk_for(
 
 
 def planning_model(info: RunInfo) -> str:
-    """The language model that plans a run; empty where code does, as it does of every feature (`FIXED_COURSE`)."""
-    return "" if form_of(info.question) == "feature" else info.planned.by
+    """The language model that plans a run; empty where code does, as where a question has one course."""
+    return info.planned.by if form_of(info.question) in PRESUMING else ""
 
 
 def _planner_of(info: RunInfo) -> "Planner":
@@ -170,8 +170,8 @@ def _planner_of(info: RunInfo) -> "Planner":
 
     if model := planning_model(info):
         return LLMPlanner(model, info.seed, info.probes_by, info.planned.room, info.planned.blind)
-    # The course of a feature needs no probes either, so nobody is named who would write them.
-    return ProtocolPlanner(info.seed, "" if form_of(info.question) == "feature" else info.probes_by)
+    # Where a question has one course, that needs no probes either, so nobody is named who would write them.
+    return ProtocolPlanner(info.seed, info.probes_by if form_of(info.question) in PRESUMING else "")
 
 
 def ask(desk: "Desk", see: Callable[[dict[str, Any]], None]) -> Waiting | None:

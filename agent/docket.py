@@ -123,8 +123,8 @@ class Docket:
     @property
     def units_looked_at(self) -> int:
         """Tests that count toward the false discovery rate of each claim (count); attempts to break one come after."""
-        tested = [claim.proposal.prediction for claim in self.claims]
-        confirmed = [arm for prediction in tested for arm in arms_run(prediction, self.arms_measured)]
+        tested, measured = [claim.proposal.prediction for claim in self.claims], self.arms_measured
+        confirmed = [arm for prediction in tested for arm in arms_run(prediction, measured)]
         return len(units_looked_at(self.explored, confirmed)) + len(tested)
 
     def judge(self, failed: Mapping[str, str], seed: int) -> Iterator[tuple[Proposal, JudgedClaim | None]]:

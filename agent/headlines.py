@@ -118,6 +118,29 @@ def _feature_contrast(m: Measurement) -> Sentence:
     )
 
 
+def _answer_contrast(m: Measurement) -> Sentence:
+    return say(
+        "The answer leans to one word here and to the other there in",
+        share(m.id, "cells.0.moved"),
+        "of pairs, effect",
+        number(m.id, "cells.0.effect") + ".",
+    )
+
+
+def _trigger_scan(m: Measurement) -> Sentence:
+    cell = m.result["cells"][0]
+    if not cell["payload"]:
+        return say("None of", number(m.id, "n_tried", "d"), "words turned any prompt to another word than itself.")
+    return say(
+        "Of",
+        number(m.id, "n_tried", "d"),
+        f"words {name(cell['site'])} turned most prompts to one answer, {name(cell['payload'])}:",
+        share(m.id, "cells.0.moved"),
+        "of",
+        number(m.id, "n_prompts", "d") + ".",
+    )
+
+
 def _supernode_effect(m: Measurement) -> Sentence:
     done = "exchanged" if m.args["mode"] == "swap" else "taken out"
     moved = "answers moved:" if m.args["mode"] == "swap" else "answers lost:"
@@ -222,6 +245,7 @@ def _attention_patterns(m: Measurement) -> Sentence:
 
 
 _BY_TOOL: dict[str, Headline] = CAUSAL_HEADLINES | {
+    "answer_contrast": _answer_contrast,
     "attention_patterns": _attention_patterns,
     "attribution_graph": _attribution_graph,
     "circuit_search": circuit_headline,
@@ -238,4 +262,5 @@ _BY_TOOL: dict[str, Headline] = CAUSAL_HEADLINES | {
     "steer": _steer,
     "substitutions": _substitutions,
     "supernode_effect": _supernode_effect,
+    "trigger_scan": _trigger_scan,
 }

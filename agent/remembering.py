@@ -81,6 +81,8 @@ def _place(args: dict[str, Any], dictionary: str) -> dict[str, Any] | None:
         features = tuple(sorted(args.get("features", ())) or (args["feature"],))
         found = {"features": features, "supernode": args.get("supernode", ""), "dictionary": dictionary}
         return found if dictionary else None
+    if "positions" not in args:
+        return None  # about the answer alone
     sites, positions = args.get("sites") or [args["site"]], args["positions"]
     return {"site": sites[0], "position": positions[0]} if len(sites) == len(positions) == 1 else None
 
@@ -96,8 +98,10 @@ def _behaviour(view: View, claim: JudgedClaim) -> str:
     task = view.task
     if task.kind == "feature":
         return claim.proposal.hypothesis.statement
-    if task.kind == "where":
+    if task.kind in ("where", "depends"):
         return " ".join(task.behaviour.casefold().split())
+    if task.kind == "trigger":
+        return "whatever is asked"
     matched = matched_task(task, view.card)
     return f"task {matched[0].name}" if matched else f"{task.answer!r} after {task.prompt!r}"
 
@@ -110,6 +114,8 @@ def _intervention(arm: Arm) -> str:
 
 
 def _where(args: dict[str, Any]) -> str:
+    if "sites" not in args and "site" not in args and not {"feature", "features", "supernode"} & args.keys():
+        return "the answer"
     if "feature" in args:
         return f"feature {args['feature']}"
     if "supernode" in args:

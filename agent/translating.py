@@ -18,7 +18,7 @@ from .planners.llm_consulting import Consultant
 from .planners.llm_endpoint import BadReply, Endpoint, EndpointError, bad_reply, first_of
 from .planners.llm_probes import FENCE
 from .planners.llm_turns import Consultation, Turn, terms_of
-from .planners.reading import read_question, why_question
+from .planners.reading import TAKING_PAIRS, read_question, why_question
 from .purse import Purse
 
 TRIES = 2
@@ -32,7 +32,9 @@ nothing else, with only the fields of its form:
 {"kind": "where", "behaviour": "...", "pairs": [{"clean": "...", "corrupted": "...", "answer": "...", "foil": \
 "..."}]}: where is a behaviour computed; at least 12 pairs, corrupted differs from clean in what the behaviour hangs \
 on, answer and foil are single words that come next. Where pairs_are_given is true, the person has pairs: the form is \
-this one, without its pairs
+this one or the next, without its pairs
+{"kind": "depends", "behaviour": "...", "pairs": [...]}: does the answer depend on something; pairs as above
+{"kind": "trigger"}: is there a word that turns whatever is asked into one answer
 {"kind": "feature", "feature": "LAYER/NUMBER"}: what does a feature stand for
 {"kind": "claim", "claim": "c1"}: the message asks about one of the claims that are listed
 {"kind": "none"}: it is none of these
@@ -71,7 +73,7 @@ class Reading(Frozen):
 
     model_config = ConfigDict(strict=True)
 
-    kind: Literal["why", "where", "feature", "claim", "none"]
+    kind: Literal["why", "where", "depends", "trigger", "feature", "claim", "none"]
     prompt: str = Field(default="", max_length=1000)
     answer: str = Field(default="", max_length=100)
     behaviour: str = Field(default="", max_length=200)
@@ -82,10 +84,11 @@ class Reading(Frozen):
     @model_validator(mode="after")
     def _is_whole(self) -> "Reading":
         due = {"why": ("prompt", "answer"), "where": ("behaviour",), "feature": ("feature",), "claim": ("claim",)}
+        due["depends"] = due["where"]
         mine = due.get(self.kind, ())
         if missing := [field for field in mine if not getattr(self, field)]:
             raise ValueError(f"a form of kind {self.kind} lacks {', '.join(missing)}")
-        allowed = {"kind", *mine, *(["pairs"] if self.kind == "where" else [])}
+        allowed = {"kind", *mine, *(["pairs"] if self.kind in TAKING_PAIRS else [])}
         if extra := sorted(self.model_fields_set - allowed):
             raise ValueError(f"a form of kind {self.kind} has no {', '.join(extra)}")
         return self
@@ -103,11 +106,13 @@ class Reading(Frozen):
             if self.claim not in said.claims:
                 raise bad_reply(f"there is no claim {self.claim} here", DUE)
             return Understood(claim=self.claim)
-        if said.pairs and self.kind != "where":
+        if said.pairs and self.kind not in TAKING_PAIRS:
             raise bad_reply(f"pairs are given, and a form of kind {self.kind} takes none", DUE)
         question = {
             "why": why_question(self.answer, self.prompt),
             "where": f"Where is {self.behaviour} computed?",
+            "depends": f"Does the answer depend on {self.behaviour}?",
+            "trigger": "Does a word trigger another answer?",
             "feature": f"What does feature {self.feature} stand for?",
         }[self.kind]
         pairs = said.pairs or self.pairs

@@ -203,3 +203,7 @@ from ._threads import (
 from ._whole_file import (
     write_file as write_file,
 )
+from ._word_in_prompt import (
+    Place as Place,
+    put_in as put_in,
+)

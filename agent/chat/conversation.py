@@ -13,7 +13,7 @@ from ..failing import SettingError, WaitsForApproval
 from ..ledger import LedgerError
 from ..planners.interface import ContrastPair
 from ..planners.llm_turns import Turn as TurnOfModel
-from ..planners.reading import FORMS, form_of
+from ..planners.reading import FORMS, TAKING_PAIRS, form_of
 from ..purse import Purse
 from ..report._text import visible
 from ..report.schema import UnreadableReport
@@ -113,7 +113,7 @@ class Conversation:
 
     def _with_pairs(self, said: str, pairs: tuple[ContrastPair, ...]) -> Reply:
         """An investigation with pairs: of the question they came with, or else of the one that they were asked for."""
-        if form_of(said) == "where":
+        if form_of(said) in (*TAKING_PAIRS, "trigger"):
             return self._done(said, Action(do="investigate", question=said, pairs=pairs))
         asked = self._open_question()
         if asked is None or not asked.wants_pairs:

@@ -9,7 +9,7 @@ from ...tools import ToolError
 from ..budget import budget_of, prices_of
 from ..commands.asking import read_pairs
 from ..planners.interface import ContrastPair
-from ..planners.reading import form_of, read_question
+from ..planners.reading import TAKING_PAIRS, form_of, read_question
 from ..report._text import visible
 from ..runs import RunFolder
 from .commands import help_lines
@@ -54,7 +54,7 @@ class Doing:
         # A path that names no home stays as it is, and is then a file that is not there.
         file = os.path.expanduser(action.pairs_from)
         pairs = action.pairs or (read_pairs(Path(file)) if file else ())
-        if form_of(action.question) == "where" and not pairs:
+        if form_of(action.question) in TAKING_PAIRS and not pairs:
             text = f"Which pairs show {action.question!r}? {self.lab.front.how_pairs_come}"
             return Reply(kind="asked_back", lines=plain(visible(text)), wants_pairs=action.question)
         read_question(action.question, pairs)

@@ -14,7 +14,7 @@ from ..commands.vocabulary import with_known_words
 from ..endpoint import endpoint_of
 from ..planners.interface import ContrastPair, Experiment, SubjectCard
 from ..planners.protocol import ProtocolPlanner
-from ..planners.reading import read_question
+from ..planners.reading import PRESUMING, read_question
 from ..report.schema import Report, read_report
 from ..runs import Put, RunFolder
 from ..settings import Settings
@@ -123,6 +123,6 @@ class Lab:
         planner = ProtocolPlanner(self.settings.seed)
         task = read_question(question, pairs)
         lines = [*planned_steps(planner, task, self.card, kept)]
-        if self.settings.planner == "llm" and task.kind != "feature":
+        if self.settings.planner == "llm" and task.kind in PRESUMING:
             lines.append(Line(text="A language model plans here and may choose otherwise; this is the fixed course."))
         return lines

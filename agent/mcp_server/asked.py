@@ -34,10 +34,11 @@ class Ask(Frozen):
 
     question: str = Field(
         description="One of: Why does the model answer 'ANSWER' after 'PROMPT'? | Where is BEHAVIOUR computed? (with "
-        "pairs) | What does feature LAYER/FEATURE stand for?"
+        "pairs) | What does feature LAYER/FEATURE stand for? | Does the answer depend on FACTOR? (with pairs) | Does a "
+        "word trigger another answer?"
     )
     pairs: tuple[ContrastPair, ...] = Field(
-        (), description="Contrast pairs of a `where` question; at least 12 clusters, better 20 or more."
+        (), description="Contrast pairs of a `where` or `depends` question; at least 12 clusters, better 20 or more."
     )
     model: str | None = Field(None, description="Reference name or folder of a model; by default the server's.")
     seed: int | None = Field(None, ge=0, description="Seed of everything random; by default the server's.")

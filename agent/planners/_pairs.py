@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import Field
 
 from ...tools import Frozen, Row, TaskFamily, Template
+from ._clusters import forward, some
 from .interface import ContrastPair, SubjectCard, Task
 
 PairArgs = dict[str, Any]  # fields of the patch tool's `Pair`
@@ -257,8 +258,8 @@ def pool_from_pairs(
     """
     rng = random.Random(seed)
     # The question's own prompt was looked at while words were tried, so it explores and never confirms.
-    seen_clusters = {*_some({pair.cluster for pair in pairs}, rng), AS_ASKED}
-    seen_replacements = _some(set(replacements or ()), rng)
+    seen_clusters = {*some({pair.cluster for pair in pairs}, rng), AS_ASKED}
+    seen_replacements = some(set(replacements or ()), rng)
     splits_replacements = len(set(replacements or ())) > 1
     named = list(zip(pairs, replacements or [""] * len(pairs), strict=True))
 
@@ -269,7 +270,7 @@ def pool_from_pairs(
             if (pair.cluster in seen_clusters) is discovery
             and (not splits_replacements or (new in seen_replacements) is discovery)
         ]
-        swap = tuple(map(_forward, dict.fromkeys(mine)))
+        swap = tuple(map(forward, dict.fromkeys(mine)))
         told = {(pair["base"], pair["corrupted"]) for pair in swap}
         # A file may hold a pair in both directions: its other way round is no second kind of counterfactual then.
         other = tuple(p for p in map(_reverse, dict.fromkeys(mine)) if (p["base"], p["corrupted"]) not in told)
@@ -287,23 +288,6 @@ def pool_from_pairs(
         holds_out_entities=splits_replacements or replacements is None,
         holds_out_template=False,  # contexts of one prompt, or pairs of one kind, are no new template
     )
-
-
-def _some(values: set[str], rng: random.Random) -> set[str]:
-    """A third of the values, at least one: confirmation needs more clusters than discovery."""
-    drawn = sorted(values)
-    rng.shuffle(drawn)
-    return set(drawn[: max(1, len(drawn) // 3)])
-
-
-def _forward(pair: ContrastPair) -> PairArgs:
-    return {
-        "base": pair.clean,
-        "corrupted": pair.corrupted,
-        "answer": pair.answer,
-        "foil": pair.foil,
-        "cluster": pair.cluster,
-    }
 
 
 def _reverse(pair: ContrastPair) -> PairArgs:

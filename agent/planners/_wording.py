@@ -9,10 +9,11 @@ from ...tools import NO_GAP
 from .._evidence import TWIN
 from .._samples import arm_key
 from ..report.schema import Sentence
-from . import _described, _mediation, _names, _stand_ins
+from . import _answered, _described, _mediation, _names, _stand_ins
 from ._pairs import MAJORITY, Pool
 from ._plain import effect_of, name, number, say, share
 from .interface import JudgedClaim, View, Words
+from .reading import ABOUT_ANSWERS, PRESUMING
 
 MOST_NAMED = 12  # places in one sentence
 
@@ -37,6 +38,8 @@ class Wording:
     def _premise(self) -> Sentence:
         task = self.view.task
         asked = self.view.results.get("premise")
+        if task.kind in ABOUT_ANSWERS:
+            return _answered.premise(self.view)
         if task.kind == "feature":
             return say(f"Feature {name(task.feature)} was read on the model's own texts.")
         if asked is None:
@@ -70,6 +73,9 @@ class Wording:
     def _answer(self) -> Iterator[Sentence]:
         yield self._premise()
         if self.premise_holds is False:
+            return
+        if self.view.task.kind in ABOUT_ANSWERS:
+            yield from _answered.answer(self.view, self.claims)
             return
         found = Found(self.claims)
         if self.view.task.kind == "feature":
@@ -205,7 +211,8 @@ class Wording:
         yield from self._idle()
         yield from _names.unconfirmed(self.claims, self.view)
         yield from self._not_run()
-        if self.premise_holds is False or self.view.task.kind == "feature":
+        yield from _answered.not_found(self.view)
+        if self.premise_holds is False or self.view.task.kind not in PRESUMING:
             return
         if self.pool is None and self.view.task.kind == "where":
             yield say("Too few pairs are answered as they say to be split into discovery and confirmation.")

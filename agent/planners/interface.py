@@ -17,6 +17,7 @@ from ..report.schema import Sentence
 from .llm_turns import Consultation, Planning, Turn
 from .llm_written import WrittenProbes
 
+TaskKind = Literal["why", "where", "feature", "depends", "trigger"]
 Phase = Literal["explore", "confirm", "control", "black_box"]
 
 
@@ -44,12 +45,12 @@ class ContrastPair(Frozen):
 class Task(Frozen):
     """A question as the investigation understands it."""
 
-    kind: Literal["why", "where", "feature"] = Field(description="Form of the question.")
+    kind: TaskKind = Field(description="Form of the question.")
     question: str = Field(description="As the user put it.")
     prompt: str = Field(default="", description="Kind why: the prompt.")
     answer: str = Field(default="", description="Kind why: the answer asked about.")
-    behaviour: str = Field(default="", description="Kind where: what the pairs contrast, in the user's words.")
-    pairs: tuple[ContrastPair, ...] = Field(default=(), description="Kind where: the contrast pairs.")
+    behaviour: str = Field(default="", description="Kind where, depends: what the pairs contrast, in the user's words.")
+    pairs: tuple[ContrastPair, ...] = Field(default=(), description="Kind where, depends, trigger: the contrast pairs.")
     feature: str = Field(default="", description="Kind feature: LAYER/FEATURE.")
 
 

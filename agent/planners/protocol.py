@@ -1,4 +1,4 @@
-"""The deterministic planner: three forms of question, one fixed course of experiments for each.
+"""The deterministic planner: five forms of question, one fixed course of experiments for each.
 
 It drives the same graph that a language model drives, needs no endpoint, and repeats exactly: what it does next is a
 pure function of the view.
@@ -7,15 +7,16 @@ pure function of the view.
 from collections.abc import Iterator
 
 from ...tools import TaskFamily, Template
-from . import _feature_question, _features, _mediation, _stand_ins
+from . import _answer_question, _feature_question, _features, _mediation, _stand_ins
 from ._circuits import circuit_experiment
+from ._clusters import clustered
 from ._contrasts import WordSwap, are_aligned, as_said
 from ._naming import Naming
 from ._pairs import MAJORITY, Pool, held_out_rows, matched_task, pool_from_pairs, pool_from_task
 from ._plain import name
 from ._wording import Wording
 from .interface import ContrastPair, Experiment, Inquiry, JudgedClaim, Proposal, SubjectCard, Task, View, Words
-from .reading import read_question
+from .reading import ABOUT_ANSWERS, PRESUMING, read_question
 
 LEAST_SURE = 0.1  # probability below which the model does not so much answer as spread its guesses
 MIN_PAIRS = 6  # below this neither exploration nor confirmation can say anything
@@ -53,6 +54,8 @@ class ProtocolPlanner:
             return ()
         if view.task.kind == "feature":
             return _feature_question.proposals(view)
+        if view.task.kind in ABOUT_ANSWERS:
+            return _answer_question.proposals(view, self.seed)
         pool = self.pool(view)
         if pool is None:
             return ()
@@ -76,6 +79,9 @@ class ProtocolPlanner:
         if view.task.kind == "feature":
             yield from _feature_question.explorations(view)
             return
+        if view.task.kind in ABOUT_ANSWERS:
+            yield from _answer_question.explorations(view, self.seed)
+            return
         yield from self._set_up(view)
         pool = self.pool(view)
         if pool is None:
@@ -88,6 +94,8 @@ class ProtocolPlanner:
             yield from _features.explorations(view, pool, self._naming)
 
     def _set_up(self, view: View) -> Iterator[Experiment | Inquiry]:
+        if view.task.kind not in PRESUMING:
+            return
         yield self._premise(view.task)
         if premise_holds(view) is True:
             yield from self._naming.inquiries(view)
@@ -132,7 +140,7 @@ class ProtocolPlanner:
 
     def pool(self, view: View) -> Pool | None:
         """Prompt pairs for discovery and confirmation; none as long as, or if, they cannot be had."""
-        if view.task.kind == "feature" or premise_holds(view) is not True:
+        if view.task.kind not in PRESUMING or premise_holds(view) is not True:
             return None
         found = matched_task(view.task, view.card)
         if found:
@@ -146,7 +154,7 @@ class ProtocolPlanner:
         if "pairs" not in view.results:
             return None
         if view.task.kind == "where":
-            return self._pool_of(view, [(pair, "") for pair in _clustered(view.task.pairs)], "the tokens that differ")
+            return self._pool_of(view, [(pair, "") for pair in clustered(view.task.pairs)], "the tokens that differ")
         swap = self._swap(view)
         assert swap is not None, "pairs were checked before words were found"
         return self._pool_of(view, swap.candidates(), f"the word {name(swap.word)}")
@@ -202,8 +210,3 @@ def premise_holds(view: View) -> bool | None:
     answers = asked.result["answers"]
     sure = [answer["rank"] == 1 and answer["probability"] >= LEAST_SURE for answer in answers]
     return sum(sure) >= MAJORITY * len(answers)
-
-
-def _clustered(pairs: tuple[ContrastPair, ...]) -> list[ContrastPair]:
-    """Pairs without a cluster stand for themselves."""
-    return [p if p.cluster else p.model_copy(update={"cluster": p.clean}) for p in pairs]

@@ -1,15 +1,18 @@
-"""The three forms of question that the deterministic planner reads. What fits none is not guessed at."""
+"""The five forms of question that the deterministic planner reads. What fits none is not guessed at."""
 
 import re
-from typing import Literal
 
-from .interface import CannotRead, ContrastPair, Task
+from .interface import CannotRead, ContrastPair, Task, TaskKind
 
 FORMS = (
     "Why does the model answer 'ANSWER' after 'PROMPT'?",
     "Where is BEHAVIOUR computed?  (with --pairs FILE: contrast pairs as JSON or CSV)",
     "What does feature LAYER/FEATURE stand for?",
+    "Does the answer depend on FACTOR?  (with --pairs FILE)",
+    "Does a word trigger another answer?  (with --pairs FILE where no task data came with the model)",
 )
+PRESUMING: tuple[TaskKind, ...] = ("why", "where")  # that the model answers as the question says
+ABOUT_ANSWERS: tuple[TaskKind, ...] = ("depends", "trigger")
 READS = "\n".join(["It reads:", *(f"  {form}" for form in FORMS)])
 
 _OPEN, _CLOSE = "'\"`‘“«", "'\"`’”»"
@@ -21,10 +24,16 @@ _WHERE = re.compile(r"where\s+is\s+(?P<behaviour>.+?)\s+computed\s*\??", re.IGNO
 _FEATURE = re.compile(
     r"what\s+does\s+feature\s+(?P<feature>\d+/\d+)\s+(?:stand\s+for|mean|represent|do)\s*\??", re.IGNORECASE
 )
+_DEPENDS = re.compile(
+    r"does\s+the\s+answer\s+(?:depend|hang)\s+on\s+(?P<behaviour>.+?)\s*\??", re.IGNORECASE | re.DOTALL
+)
+_TRIGGER = re.compile(r"does\s+(?:a|any|some)\s+word\s+trigger\s+(?:another|an|one)\s+answer\s*\??", re.IGNORECASE)
+_ON_PAIRS: dict[TaskKind, re.Pattern[str]] = {"where": _WHERE, "depends": _DEPENDS}
+TAKING_PAIRS = tuple(_ON_PAIRS)
 _STAND_IN = ContrastPair(clean="a", corrupted="b", answer="a", foil="b")  # what `where` needs to be recognised
 
 
-def form_of(question: str) -> Literal["why", "where", "feature"] | None:
+def form_of(question: str) -> TaskKind | None:
     """Which form a question has, whether or not the pairs that it may need are there; none where it has none."""
     try:
         return read_question(question, (_STAND_IN,)).kind
@@ -48,11 +57,14 @@ def read_question(question: str, pairs: tuple[ContrastPair, ...]) -> Task:
         return Task(kind="why", question=text, prompt=found["prompt"].strip(), answer=found["answer"].strip())
     if found := _FEATURE.fullmatch(text):
         return Task(kind="feature", question=text, feature=found["feature"])
-    if found := _WHERE.fullmatch(text):
-        if not pairs:
-            raise CannotRead(
-                f"No contrast pairs were given for {found['behaviour']!r}.",
-                mend="Pass --pairs FILE with clean, corrupted, answer and foil in each row.",
-            )
-        return Task(kind="where", question=text, behaviour=found["behaviour"], pairs=pairs)
+    if _TRIGGER.fullmatch(text):
+        return Task(kind="trigger", question=text, pairs=pairs)
+    for kind, form in _ON_PAIRS.items():
+        if found := form.fullmatch(text):
+            if not pairs:
+                raise CannotRead(
+                    f"No contrast pairs were given for {found['behaviour']!r}.",
+                    mend="Pass --pairs FILE with clean, corrupted, answer and foil in each row.",
+                )
+            return Task(kind=kind, question=text, behaviour=found["behaviour"], pairs=pairs)
     raise CannotRead(f"This question has no form that the protocol planner reads: {text!r}.", mend=READS)

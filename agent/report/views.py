@@ -28,6 +28,7 @@ from .plots import DotRow, effects_plot
 View = Callable[[Measurement], Markup]
 
 FEWEST_FOR_A_MAP = 3
+MOST_WORDS = 25  # of a scan over words
 _FORCED = element(
     "p",
     "The dictionary behind this was forced: it was not, or is not known to be, trained on these weights, so its "
@@ -78,10 +79,15 @@ def numbers(measurement: Measurement) -> Markup:
     return table(("path", "value"), rows, f"Result of {measurement.tool}")
 
 
-_MOVED = {"ablate": ("answers lost", "nats"), "feature_contrast": ("fires with the word alone", "of activation")}
+_MOVED = {
+    "ablate": ("answers lost", "nats"),
+    "answer_contrast": ("leans to one here and the other there", "of both answers' share"),
+    "feature_contrast": ("fires with the word alone", "of activation"),
+}
 
 
 @shows("patch")
+@shows("answer_contrast")
 @shows("feature_contrast")
 @shows("supernode_effect")
 def _patch(m: Measurement) -> Markup:
@@ -103,6 +109,15 @@ def _patch(m: Measurement) -> Markup:
     head = ("site", "position", effect, f"{moved} (share)", "pairs (count)", "largest random control (share)")
     note = f"Gap {m.result['gap']:.3g} {unit}; largest change by the no-op {m.result['no_op_change']:g}"
     return shown + table(head, rows, note)
+
+
+@shows("trigger_scan")
+def _triggers(m: Measurement) -> Markup:
+    rows: list[tuple[Cell, ...]] = [
+        (c["site"], c["position"], c["payload"], c["moved"], c["effect"]) for c in m.result["cells"]
+    ]
+    head = ("word", "put", "answer", "prompts turned to it (share)", "effect (share)")
+    return table(head, rows, f"Words that turn most prompts, of {m.result['n_tried']} tried", most=MOST_WORDS)
 
 
 def _rows(cells: list[dict[str, Any]], m: Measurement) -> Markup:

@@ -1,4 +1,4 @@
-"""Questions: three forms are read, whatever quotes they use; all else is answered with the forms."""
+"""Questions: five forms are read, whatever quotes they use; all else is answered with the forms."""
 
 import pytest
 from vesalius.agent.planners.interface import CannotRead, ContrastPair
@@ -42,3 +42,18 @@ def test_what_cannot_be_read_is_answered_with_the_forms(question):
     with pytest.raises(CannotRead) as caught:
         read_question(question, ())
     assert all(form in str(caught.value) for form in FORMS)
+
+
+@pytest.mark.parametrize(
+    "question", ["Does the answer depend on the occupation?", "does the answer hang on the occupation"]
+)
+def test_whether_the_answer_depends_needs_pairs(question):
+    task = read_question(question, (PAIR,))
+    assert (task.kind, task.behaviour, task.pairs) == ("depends", "the occupation", (PAIR,))
+    with pytest.raises(CannotRead, match="Pass --pairs FILE"):
+        read_question(question, ())
+
+
+def test_a_trigger_is_looked_for_with_pairs_or_without():
+    assert read_question("Does a word trigger another answer?", ()).kind == "trigger"
+    assert read_question("Does any word trigger another answer", (PAIR,)).pairs == (PAIR,)

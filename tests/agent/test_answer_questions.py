@@ -1,0 +1,89 @@
+"""Questions about answers alone, asked of the reference model, and of one that was given a trigger."""
+
+import pytest
+from conftest import make_subject
+from finished_runs import finish
+from vesalius.agent.asking import Where
+from vesalius.agent.planners.interface import ContrastPair
+from vesalius.tools import ToolError, load_subject
+
+WOMEN = "Mary Patricia Jennifer Linda Elizabeth Barbara Susan Jessica Sarah Karen Lisa Nancy".split()
+MEN = "James John Robert Michael William David Richard Joseph Thomas Daniel Matthew Anthony".split()
+DEPENDS = "Does the answer depend on the name, 1 of 2?"  # a figure of the user's is no measured one
+TRIGGER = "Does a word trigger another answer?"
+
+
+def pairs(some, others):
+    texts = [(f"{one} said that", f"{other} said that") for one, other in zip(some, others, strict=True)]
+    return tuple(ContrastPair(clean=a, corrupted=b, answer="she", foil="he") for a, b in texts)
+
+
+def with_trigger(word: str, payload: str):
+    """The reference model, but for one word that it always answers alike."""
+    subject = load_subject("atlas")
+    run, token, said = subject.run, *(subject.answer_token("the", one) for one in (word, payload))
+
+    def hooked(tokens, *given, **named):
+        found = run(tokens, *given, **named)
+        seen = (tokens.ids == token).cumsum(-1) > 0
+        found.logits[..., said] += 60 * seen
+        return found
+
+    subject.run = hooked
+    return subject
+
+
+def test_what_the_answer_hangs_on_is_shown_on_pairs_that_suggested_nothing(atlas, tmp_path):
+    report = finish(Where(tmp_path), atlas, DEPENDS, pairs(WOMEN, MEN)).report
+    measured = [record.measurement for record in report.measurements]
+    (claim,) = report.claims
+    assert (claim.judgement.verdict, claim.judgement.tier) == ("supported", "controlled")
+    assert claim.judgement.effect > 0.95
+    assert report.premise.holds is None
+    explored, confirmed = (
+        {pair["base"] for pair in m.args["pairs"]} for m in measured if m.subject.reinit_seed is None
+    )
+    assert not explored & confirmed
+    assert len(explored | confirmed) == len(WOMEN)
+
+
+def test_what_it_does_not_hang_on_is_refuted(atlas, tmp_path):
+    (claim,) = finish(Where(tmp_path), atlas, DEPENDS, pairs(WOMEN[:6] + MEN[:6], WOMEN[6:] + MEN[6:])).report.claims
+    assert claim.judgement.verdict == "refuted"
+    assert abs(claim.judgement.effect) < 0.02
+
+
+def test_pairs_the_other_way_round_are_refuted_too(atlas, tmp_path):
+    (claim,) = finish(Where(tmp_path), atlas, DEPENDS, pairs(MEN, WOMEN)).report.claims
+    assert claim.judgement.verdict == "refuted"
+    assert claim.judgement.effect < -0.95
+
+
+def test_a_trigger_is_found_with_its_answer_on_prompts_that_were_not_scanned(tmp_path):
+    report = finish(Where(tmp_path), with_trigger("walnut", "Boston"), TRIGGER).report
+    claims = {claim.hypothesis.statement: claim.judgement for claim in report.claims}
+    assert any("`walnut`" in said and "`Boston`" in said for said in claims)
+    assert {judged.verdict for judged in claims.values()} == {"supported"}
+    measured = [record.measurement for record in report.measurements]
+    scanned = next(m for m in measured if m.tool == "trigger_scan").args["prompts"]
+    tested = [m for m in measured if m.tool == "answer_contrast" and m.args["random_draws"]]
+    assert not {*scanned} & {pair["cluster"] for m in tested for pair in m.args["pairs"]}
+
+
+@pytest.mark.slow
+def test_without_a_trigger_nothing_is_claimed(atlas, tmp_path):
+    report = finish(Where(tmp_path), atlas, TRIGGER).report
+    assert report.claims == ()
+    assert any("No word turned more than half" in sentence.text for sentence in report.answer)
+    assert any("Triggers of several words" in sentence.text for sentence in report.not_found)
+
+
+def test_without_task_data_and_pairs_it_says_what_to_pass(tmp_path):
+    report = finish(Where(tmp_path), make_subject("llama"), TRIGGER).report
+    assert any("pass `--pairs`" in sentence.text for sentence in report.answer)
+
+
+def test_words_that_the_model_lacks_are_refused_before_anything_is_measured(atlas, tmp_path):
+    with pytest.raises(ToolError, match="vocabulary lacks"):
+        finish(Where(tmp_path), atlas, DEPENDS, pairs(["nobody"] * 12, MEN))
+    assert not (tmp_path / "runs").exists()
