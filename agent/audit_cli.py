@@ -23,6 +23,15 @@ Workers = Annotated[
     int | None, typer.Option(min=1, max=256, help="Models in memory at a time; by default as many as fit.")
 ]
 
+On = Annotated[
+    str,
+    typer.Option(
+        metavar="PLACE",
+        help="Where the workers are: local, processes of this machine; or with vesalius[ray]: ray, a cluster of this "
+        "machine alone; auto, the one that runs here; ray://HOST:10001, from outside; HOST:6379, on a node of it.",
+    ),
+]
+
 
 @audit_app.command("validate")
 def audit_validate(spec: SpecFile, home: Home = None, as_json: AsJson = False) -> None:
@@ -32,6 +41,15 @@ def audit_validate(spec: SpecFile, home: Home = None, as_json: AsJson = False) -
         from .settings import read_settings
 
         validate_command(read_settings(home=home), spec, as_json)
+
+
+@audit_app.command("batteries")
+def audit_batteries(as_json: AsJson = False) -> None:
+    """List ready batteries: what each asks of any model, and what the model must have."""
+    with reported(as_json):
+        from .commands.auditing import batteries_command
+
+        batteries_command(as_json)
 
 
 @audit_app.command("plan")
@@ -51,6 +69,7 @@ def audit_run(
     home: Home = None,
     device: Device = None,
     download: Download = False,
+    on: On = "local",
     as_json: AsJson = False,
 ) -> None:
     """Ask what was not asked yet, and print the table; what is done is never asked again."""
@@ -58,7 +77,7 @@ def audit_run(
         from .commands.auditing import run_command
         from .settings import read_settings
 
-        is_good = run_command(read_settings(home=home, device=device), spec, workers, download, as_json)
+        is_good = run_command(read_settings(home=home, device=device), spec, workers, download, as_json, on)
     raise typer.Exit(0 if is_good else EXIT_NOT_MET)
 
 

@@ -2,9 +2,11 @@
 
 import itertools
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
+from typing import Literal, NamedTuple
 
 from ...tools import Frozen, ToolError, digest
 from ..budget import budget_of, prices_of
@@ -13,11 +15,14 @@ from ..planners.interface import ContrastPair
 from ..planners.reading import read_question
 from ..runs import UnreadableFile
 from ..settings import Settings
+from .ready import FOLDER as BATTERIES, read_battery
 from .spec import AuditedModel, Found, Item, Spec
 from .spec_lines import Lined
 
 SLOT = re.compile(r"\{([A-Za-z0-9._-]+)\}")
 MOST_CELLS = 100_000
+SPIKED = "(spike-in)"  # in a model's place: no label has such signs
+Truth = Literal["planted", "null"]
 PROGRAM = version("vesalius")  # read once: every cell's key holds it
 
 
@@ -34,6 +39,7 @@ class Cell(Frozen):
     by: str  # language model that plans; empty where code does
     budget: str
     fails_if: tuple[Found, ...]
+    spike: Truth | Literal[""] = ""  # a question of known truth, or one of the audit's own
 
     @property
     def asked(self) -> str:
@@ -62,30 +68,57 @@ def cells_of(spec: Spec, lined: Lined, folder: Path, settings: Settings) -> tupl
     found: list[Cell] = []
     by = settings.planner_model if spec.planner == "llm" else ""
     budget = _budget(spec.budget, lined.place(("budget",)), settings)
-    for i, item in enumerate(spec.items):
-        place = lined.place(("items", i))
-        own = budget if item.budget is None else _budget(item.budget, lined.place(("items", i, "budget")), settings)
-        pairs = read_pairs(folder / item.pairs) if item.pairs is not None else ()
+    for source in _sources(spec, lined, folder):
+        item, place = source.item, source.place
+        own = budget if item.budget is None else _budget(item.budget, place, settings)
+        pairs = read_pairs(source.folder / item.pairs) if item.pairs is not None else ()
         for name, question in _filled(item, place):
             _refuse_unreadable(question, pairs, place)
+            asked = {"item": name, "question": question, "pairs": pairs, "budget": own}
+            fails_if = spec.policy.fails_if if item.fails_if is None else item.fails_if
             for subject, seed in itertools.product(spec.subjects, spec.seeds):
-                found.append(
-                    Cell(
-                        item=name,
-                        subject=subject.name,
-                        model=_loaded_as(subject, folder),
-                        question=question,
-                        pairs=pairs,
-                        seed=seed,
-                        planner=spec.planner,
-                        by=by,
-                        budget=own,
-                        fails_if=spec.policy.fails_if if item.fails_if is None else item.fails_if,
-                    )
-                )
+                of = {"subject": subject.name, "model": _loaded_as(subject, folder), "seed": seed}
+                found.append(Cell(**asked, **of, planner=spec.planner, by=by, fails_if=fails_if))
             if len(found) > MOST_CELLS:
                 raise UnreadableFile(f"{place}: the audit has more than {MOST_CELLS:,} cells; split it.")
-    return tuple(found)
+    _refuse_repeats(found, lined)
+    return (*found, *(_spiked(spec, by, budget) if spec.calibrate else ()))
+
+
+class _Source(NamedTuple):
+    item: Item
+    place: str
+    folder: Path
+
+
+def _sources(spec: Spec, lined: Lined, folder: Path) -> Iterator[_Source]:
+    """Every item, the spec's own and those of batteries, with where it stands."""
+    for i, item in enumerate(spec.items):
+        yield _Source(item, lined.place(("items", i)), folder)
+    for i, name in enumerate(spec.batteries):
+        try:
+            battery, _ = read_battery(name)
+        except UnreadableFile as error:
+            raise UnreadableFile(f"{lined.place(('batteries', i))}: {error}") from error
+        for item in battery.items:
+            yield _Source(item, lined.place(("batteries", i)), BATTERIES)
+
+
+def _refuse_repeats(cells: Sequence[Cell], lined: Lined) -> None:
+    """What a row of a matrix, or a battery, is called may be another item's name."""
+    counts = Counter((cell.item, cell.subject, cell.seed) for cell in cells)
+    if twice := sorted({item for (item, _, _), times in counts.items() if times > 1}):
+        raise UnreadableFile(f"{lined.name}: more than one item is called {', '.join(twice)}; give each its own `id`.")
+
+
+def _spiked(spec: Spec, by: str, budget: str) -> Iterator[Cell]:
+    """Questions of known truth, asked with the first seed by whoever plans the others."""
+    from .spikes import MODEL, spikes
+
+    seed = spec.seeds[0]
+    for one in spikes(seed):
+        asked = {"item": one.item, "question": one.question, "pairs": one.pairs, "seed": seed, "spike": one.truth}
+        yield Cell(**asked, subject=SPIKED, model=MODEL, planner=spec.planner, by=by, budget=budget, fails_if=())
 
 
 def _loaded_as(subject: AuditedModel, folder: Path) -> str:

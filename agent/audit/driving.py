@@ -189,5 +189,6 @@ class Driver:
 
 def _doing(workers: Iterable[Worker]) -> list[str]:
     return [
-        f"{one.cell.item} of {one.cell.subject}: {one.step}" if one.cell else f"{one.model}: loading" for one in workers
+        f"{one.cell.item} of {one.cell.subject}: {one.step}" if one.cell else f"{one.model}: {one.step}"
+        for one in workers
     ]

@@ -17,8 +17,12 @@ def most_workers(models: Iterable[str]) -> int:
     free = _free()
     if free is None:
         return cores
-    largest = max((_size(model) for model in models), default=0.0)
-    return max(1, min(cores, int(free // (OF_ITSELF + OF_WEIGHTS * largest))))
+    return max(1, min(cores, int(free // room_of(models))))
+
+
+def room_of(models: Iterable[str]) -> float:
+    """Memory that a worker takes of the largest of these models (bytes)."""
+    return OF_ITSELF + OF_WEIGHTS * max((_size(model) for model in models), default=0.0)
 
 
 def _size(model: str) -> float:

@@ -85,7 +85,13 @@ class Spec(Frozen):
 
     audit: Name = Field(description="Names the audit, and its folder.")
     subjects: tuple[AuditedModel, ...] = Field(min_length=1, max_length=1000, description="Models.")
-    items: tuple[Item, ...] = Field(min_length=1, max_length=10_000, description="What each of them is asked.")
+    items: tuple[Item, ...] = Field(default=(), max_length=10_000, description="What each of them is asked.")
+    batteries: tuple[Name, ...] = Field(
+        default=(), description="Ready batteries that each of them is asked too: vesalius audit batteries."
+    )
+    calibrate: bool = Field(
+        default=False, description="Whether questions of known truth are mixed in, to measure this audit itself."
+    )
     seeds: tuple[Seed, ...] = Field(default=(0,), min_length=1, max_length=100, description="Each asks everything.")
     planner: Literal["protocol", "llm"] = Field(default="protocol", description="Who plans.")
     budget: str = Field(default="", description="What each run may spend, as calls=60,seconds=600.")
@@ -96,7 +102,10 @@ class Spec(Frozen):
 
     @model_validator(mode="after")
     def _names_are_one_things(self) -> "Spec":
+        if not self.items and not self.batteries:
+            raise ValueError("nothing is asked; give `items` or `batteries`")
         for what, names in (
+            ("batteries", list(self.batteries)),
             ("items", [item.id for item in self.items]),
             ("subjects", [subject.name for subject in self.subjects]),
             ("seeds", list(map(str, self.seeds))),

@@ -1,15 +1,17 @@
 """The verdict table of an audit: what came of each cell, corrected over the whole of it, and whether it fails."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal
 
 from pydantic import Field
 
 from ...tools import Frozen
 from .._gates import FALSE_DISCOVERY_RATE
 from .._statistics import benjamini_hochberg
-from .cells import Cell
+from .cells import Cell, Truth
 from .outcome import Outcome
 from .spec import FOUND, Found
+from .spikes import Calibration, rate_of
 
 CORRECTION = (
     "Each claim of an effect enters with its q, which is corrected for every unit its own investigation looked at; "
@@ -31,6 +33,9 @@ class Row(Frozen):
     withdrawn: tuple[str, ...] = Field(description="Claims that their investigation supports and the audit does not.")
     q: dict[str, float] = Field(description="Corrected over the whole audit, by claim of an effect.")
     outcome: Outcome | None = Field(description="What came of it, whole; none where it is not done.")
+    spike: Truth | Literal[""] = Field(
+        default="", description="A question of known truth, to measure the audit; empty for its own."
+    )
 
 
 class Audited(Frozen):
@@ -40,10 +45,12 @@ class Audited(Frozen):
     rows: tuple[Row, ...] = Field(description="Every cell, in the order of the spec.")
     n_claims: int = Field(description="Claims of effects, which are corrected together (count).")
     correction: str = Field(default=CORRECTION, description="How.")
+    spiked: tuple[Row, ...] = Field(default=(), description="Questions of known truth that were mixed in.")
+    calibration: Calibration | None = Field(default=None, description="What came of those; none without any.")
 
     @property
     def n_done(self) -> int:
-        """Cells that are done (count)."""
+        """Cells of its own that are done (count)."""
         return sum(row.outcome is not None for row in self.rows)
 
     @property
@@ -53,17 +60,37 @@ class Audited(Frozen):
 
     @property
     def is_whole(self) -> bool:
-        """Whether every cell is done."""
-        return self.n_done == len(self.rows)
+        """Whether every cell is done, spike-ins too."""
+        return all(row.outcome is not None for row in (*self.rows, *self.spiked))
 
 
 def table_of(audit: str, cells: Sequence[Cell], outcomes: Mapping[Cell, Outcome]) -> Audited:
     """The table of an audit, as far as it is done."""
+    own, spiked = ([cell for cell in cells if bool(cell.spike) is wanted] for wanted in (False, True))
+    q, with_spikes = _corrected(own, outcomes), _corrected(cells, outcomes)
+    # What is known to be true beforehand would make it easier for all else to count as found.
+    beside = tuple(_row(cell, outcomes.get(cell), with_spikes) for cell in spiked)
+    return Audited(
+        audit=audit,
+        rows=tuple(_row(cell, outcomes.get(cell), q) for cell in own),
+        n_claims=len(q),
+        spiked=beside,
+        calibration=_calibration(beside) if beside else None,
+    )
+
+
+def _corrected(cells: Sequence[Cell], outcomes: Mapping[Cell, Outcome]) -> dict[tuple[Cell, str], float]:
+    """The q of every claim of an effect, corrected over those of all these cells."""
     found = [(cell, claim) for cell in cells if cell in outcomes for claim in outcomes[cell].claims]
     claims = [(cell, claim) for cell, claim in found if claim.predicts == "positive"]
     corrected = benjamini_hochberg([claim.q for _, claim in claims]) if claims else ()
-    q = {(cell, claim.id): value for (cell, claim), value in zip(claims, corrected, strict=True)}
-    return Audited(audit=audit, rows=tuple(_row(cell, outcomes.get(cell), q) for cell in cells), n_claims=len(claims))
+    return {(cell, claim.id): value for (cell, claim), value in zip(claims, corrected, strict=True)}
+
+
+def _calibration(rows: Sequence[Row]) -> Calibration:
+    done = [row for row in rows if row.outcome is not None]
+    planted, null = ([bool(row.supported) for row in done if row.spike == truth] for truth in ("planted", "null"))
+    return Calibration(planted=rate_of(planted), null=rate_of(null))
 
 
 def _row(cell: Cell, outcome: Outcome | None, q: Mapping[tuple[Cell, str], float]) -> Row:
@@ -81,6 +108,7 @@ def _row(cell: Cell, outcome: Outcome | None, q: Mapping[tuple[Cell, str], float
         withdrawn=tuple(name for name in alone if name not in supported),
         q={claim.id: q[cell, claim.id] for claim in claims if (cell, claim.id) in q},
         outcome=outcome,
+        spike=cell.spike,
     )
 
 

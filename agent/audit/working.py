@@ -39,6 +39,11 @@ def process(connection: Connection, settings: Settings, audit: str, download: bo
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    work(connection, settings, audit, download, model)
+
+
+def work(connection: Connection, settings: Settings, audit: str, download: bool, model: str) -> None:
+    """Load the model, say so, and answer cells until none is given any more; arguments as of `process`."""
     try:
         subject = load_subject(model, settings.device, download=download)
     except (ToolError, OSError) as error:
@@ -62,7 +67,7 @@ def _end_with(parent: int) -> None:
 
 def _answer(cell: Cell, subject: Subject, settings: Settings, audit: str, told: Told) -> dict[str, Any]:
     began = time.monotonic()
-    fingerprint = subject.key.fingerprint
+    fingerprint, trouble = subject.key.fingerprint, ""
     try:
         found = outcome_of(cell, fingerprint, investigated(cell, subject, settings, audit, told))
     except (EndpointError, LedgerError, OSError, sqlite3.Error) as error:
@@ -71,9 +76,10 @@ def _answer(cell: Cell, subject: Subject, settings: Settings, audit: str, told: 
     except ToolError as error:
         found = blank(cell, fingerprint).model_copy(update={"unanswerable": str(error)})
     except Exception as error:  # our own mistake ends this cell, and is told, and no other
-        traceback.print_exc(file=sys.stderr)
+        trouble = traceback.format_exc()  # also sent: on another node nobody reads what is printed
+        sys.stderr.write(trouble)
         found = blank(cell, fingerprint).model_copy(update={"failed": f"{type(error).__name__}: {error}"})
-    return {"done": found.model_dump(mode="json"), "seconds": time.monotonic() - began}
+    return {"done": found.model_dump(mode="json"), "seconds": time.monotonic() - began, "trouble": trouble}
 
 
 def investigated(cell: Cell, subject: Subject, settings: Settings, audit: str, told: Told) -> Report:
@@ -93,8 +99,13 @@ def investigated(cell: Cell, subject: Subject, settings: Settings, audit: str, t
     return read_report(run.path / "report.json")
 
 
+def name_of(cell: Cell, fingerprint: str, audit: str) -> str:
+    """The run of a cell."""
+    return f"{audit}.{cell.item}.{cell.subject}.{cell.seed}"[:80] + "." + cell.key(fingerprint)[:RUN_DIGITS]
+
+
 def _run_of(cell: Cell, subject: Subject, settings: Settings, where: Where, audit: str) -> RunFolder:
-    name = f"{audit}.{cell.item}.{cell.subject}.{cell.seed}"[:80] + "." + cell.key(subject.key.fingerprint)[:RUN_DIGITS]
+    name = name_of(cell, subject.key.fingerprint, audit)
     if (where.home / "runs" / name / "run.json").is_file():
         return RunFolder.open(where.home, name)
     asked = settings.seed, settings.device, cell.pairs, "", planned_of(settings)

@@ -13,10 +13,15 @@ from ..report._text import cut, markdown_line, markdown_text, visible
 from ..report.html import page_of
 from ..runs import write_whole
 from .spec import FOUND
+from .spikes import Rate
 from .table import Audited, Row
 
 FILES = ("table.jsonl", "summary.md", "summary.html", "junit.xml")
 COUNTED = {"fails": "failing", "passes": "passing", "not done": "not done"}
+SPIKED_ON = (
+    "They were put to the reference model, among the others and judged alike: small clear cases, which say how sharp "
+    "the audit is and not how hard its models are."
+)
 HEAD = ("item", "model", "seed", "", "found", "answer")
 # Not written in XML 1.0, whatever a model says.
 _XML = {code: f"\\u{code:04x}" for code in (*range(0x20), 0x7F, 0xFFFE, 0xFFFF) if chr(code) not in "\n\t"}
@@ -32,7 +37,7 @@ def write_table(audited: Audited, folder: Path) -> list[Path]:
 
 def jsonl(audited: Audited) -> str:
     """A line for each cell: the same to the byte whenever the same came of it."""
-    return "".join(f"{row.model_dump_json()}\n" for row in audited.rows)
+    return "".join(f"{row.model_dump_json()}\n" for row in (*audited.rows, *audited.spiked))
 
 
 def verdict(row: Row) -> str:
@@ -61,7 +66,32 @@ def markdown(audited: Audited) -> str:
     ]
     lines += [_rule(map(markdown_text, summary_cells(row))) for row in audited.rows]
     lines += ["", "What is found: " + "; ".join(f"**{name}** {said}" for name, said in FOUND.items()) + ".", ""]
-    return "\n".join([*lines, f"{_claims(audited)} {audited.correction}", ""])
+    beside = _spiked_in_markdown(audited) if audited.spiked else []
+    return "\n".join([*lines, *beside, f"{_claims(audited)} {audited.correction}", ""])
+
+
+def _spiked_in_markdown(audited: Audited) -> list[str]:
+    rows = [_rule((row.item, row.spike, ", ".join(row.found))) for row in audited.spiked]
+    head = ("spike-in", "truth", "found")
+    told = [f"**{calibrated(audited)}** {SPIKED_ON}", ""]
+    return [*told, _rule(head), _rule(["---"] * len(head)), *rows, ""]
+
+
+def calibrated(audited: Audited) -> str:
+    """What came of the spike-ins, in a sentence or two; empty where there are none."""
+    found = audited.calibration
+    if found is None:
+        return ""
+    planted, null = _rate(found.planted), _rate(found.null)
+    waiting = sum(row.outcome is None for row in audited.spiked)
+    told = f"Of spike-ins in which something is to be found {planted}; of those in which nothing is {null}."
+    return told + (f" {waiting} are not done." if waiting else "")
+
+
+def _rate(rate: Rate) -> str:
+    if rate.low is None or rate.high is None:
+        return "none is done"
+    return f"{rate.n_supported} of {rate.n} end in a supported claim (95 % interval {rate.low:.0%} to {rate.high:.0%})"
 
 
 def _rule(cells: Iterable[str]) -> str:
@@ -98,10 +128,22 @@ def page(audited: Audited) -> str:
         table(HEAD, rows, "Every cell", most=len(rows)),
         element("h2", "What is found"),
         element("ul", *meaning),
+        *_spiked_in_html(audited),
         element("h2", "Counted together"),
         element("p", f"{_claims(audited)} {audited.correction}"),
     )
     return page_of(f"Audit {audited.audit}", Markup("").join(body))
+
+
+def _spiked_in_html(audited: Audited) -> tuple[Markup, ...]:
+    if not audited.spiked:
+        return ()
+    rows = [(row.item, row.spike, ", ".join(row.found)) for row in audited.spiked]
+    return (
+        element("h2", "This audit, measured"),
+        element("p", element("strong", calibrated(audited)), f" {SPIKED_ON}"),
+        table(("spike-in", "truth", "found"), rows, "Questions of known truth", most=len(rows)),
+    )
 
 
 def _badge(word: str) -> Markup:

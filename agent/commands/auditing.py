@@ -1,7 +1,10 @@
 """`vesalius audit …`: what is asked, run, and what came of it."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ...tools import ToolError
 from ..audit.cells import Cell, cells_of
@@ -13,6 +16,9 @@ from ..failing import Stopped
 from ..settings import Settings
 from .output import print_json, print_line, print_table
 from .progress import shown, span
+
+if TYPE_CHECKING:
+    from ..processes import Start
 
 
 def _read(settings: Settings, path: Path) -> tuple[Spec, tuple[Cell, ...], Store]:
@@ -29,6 +35,22 @@ def validate_command(settings: Settings, path: Path, as_json: bool) -> None:
         print_json({**found, "items": list(dict.fromkeys(cell.item for cell in cells))})
     else:
         print_line(f"{path} can be run: {len(cells)} cells.")
+
+
+def batteries_command(as_json: bool) -> None:
+    """List the ready batteries."""
+    from ..audit.ready import batteries
+
+    known = batteries()
+    if as_json:
+        print_json({name: one.model_dump(mode="json") for name, one in known.items()})
+        return
+    for name, one in known.items():
+        print_line(name)
+        for said in (one.about, f"Needs {one.needs}.", *(f"{item.id}: {item.question}" for item in one.items)):
+            print_line(f"  {said}")
+    print_line("")
+    print_line("In a spec: batteries: [" + ", ".join(list(known)[:2]) + "]")
 
 
 def plan_command(settings: Settings, path: Path, workers: int | None, as_json: bool) -> None:
@@ -54,24 +76,50 @@ def plan_command(settings: Settings, path: Path, workers: int | None, as_json: b
     print_line(f"{found.n_cells} cells, {found.n_done} done; {found.workers} workers fit; time: {time}; {limit}.")
 
 
-def run_command(settings: Settings, path: Path, workers: int | None, download: bool, as_json: bool) -> bool:
-    """Ask what was not asked yet, then write and print the table; whether nothing fails and all is done."""
-    from ..audit.driving import Driver
-    from ..audit.working import process
-    from ..processes import processes
+def run_command(
+    settings: Settings, path: Path, workers: int | None, download: bool, as_json: bool, on: str = "local"
+) -> bool:
+    """Ask what was not asked yet, then write and print the table; whether nothing fails and all is done.
 
+    Args:
+        on: where the workers are: `local` for processes of this machine, or which Ray cluster.
+    """
+    from ..audit.driving import Driver
+    from ..audit.ray_cluster import refuse_unknown_place
+
+    refuse_unknown_place(on)
     spec, cells, store = _read(settings, path)
     if spec.planner == "llm":
         _refuse_without_endpoint(settings)
     with store.held():
         store.keep_cells(cells)
         try:
-            with shown("auditing") as progress:
-                launch = processes(process, settings, spec.audit, download)
-                Driver(store, launch, workers or _fitting(cells), progress).drive(cells, spec.seconds)
+            staff = _staff(settings, spec.audit, cells, workers, download, on)
+            with staff as (launch, most), shown("auditing") as progress:
+                Driver(store, launch, most, progress).drive(cells, spec.seconds)
         except KeyboardInterrupt:
             raise Stopped(f"Nothing finished is lost; to go on: vesalius audit run {path}") from None
     return _told(table_of(spec.audit, cells, store.found(cells)), store, as_json)
+
+
+@contextmanager
+def _staff(
+    settings: Settings, audit: str, cells: tuple[Cell, ...], workers: int | None, download: bool, on: str
+) -> "Iterator[tuple[Start, int]]":
+    """What starts workers, and how many there are at a time."""
+    if on == "local":
+        from ..audit.working import process
+        from ..processes import processes
+
+        yield processes(process, settings, audit, download), workers or _fitting(cells)
+        return
+    from ..audit.ray_cluster import cluster
+
+    models = dict.fromkeys(cell.model for cell in cells)
+    with cluster(on, settings.device, models, workers) as joined:
+        from ..audit.on_ray import actors  # which imports Ray, whose settings are known by now
+
+        yield actors(joined, settings, audit, download), joined.workers
 
 
 def report_command(settings: Settings, path: Path, as_json: bool) -> bool:
@@ -101,7 +149,7 @@ def status_command(settings: Settings, path: Path, as_json: bool) -> None:
 
 
 def _told(audited: Audited, store: Store, as_json: bool) -> bool:
-    from ..audit.written import HEAD, headline, summary_cells, write_table
+    from ..audit.written import HEAD, calibrated, headline, summary_cells, write_table
 
     written = write_table(audited, store.path)
     is_good = audited.is_whole and not audited.failing
@@ -109,11 +157,15 @@ def _told(audited: Audited, store: Store, as_json: bool) -> bool:
         listed = [row.model_dump(mode="json") for row in audited.rows]
         files = {path.name: str(path) for path in written}
         counts = {"cells": len(audited.rows), "done": audited.n_done, "fail": len(audited.failing)}
-        print_json({"audit": audited.audit, **counts, "correction": audited.correction, "rows": listed, "files": files})
+        more = {"correction": audited.correction, "rows": listed, "files": files}
+        found = audited.calibration
+        print_json({"audit": audited.audit, **counts, "calibration": found and found.model_dump(mode="json"), **more})
     else:
         print_table(HEAD[:5], [summary_cells(row)[:5] for row in audited.rows])
         print_line("")
         print_line(headline(audited))
+        if told := calibrated(audited):
+            print_line(told)
         for path in written:
             print_line(str(path))
     sys.stdout.flush()

@@ -8,7 +8,7 @@ from ...tools import Frozen
 from ..audit.spec import FOUND, Name
 from ..audit.store import FOLDER, Store
 from ..audit.table import Audited, table_of
-from ..audit.written import headline, verdict
+from ..audit.written import calibrated, headline, verdict
 from ..runs import UnreadableFile
 from .problems import NotHere
 
@@ -34,6 +34,7 @@ class AuditShown(Frozen):
     """An audit with its table."""
 
     headline: str = Field(description="It in a sentence.")
+    calibrated: str = Field(description="What came of questions of known truth; empty without any.")
     verdicts: tuple[str, ...] = Field(description="Whether each row passes, fails, or is not done.")
     meaning: dict[str, str] = Field(description="What each word for what was found says.")
     audited: Audited = Field(description="The table.")
@@ -57,7 +58,8 @@ def audit_shown(home: Path, name: Name) -> AuditShown:
         raise NotHere(f"There is no audit {name!r}.", mend="Run one: vesalius audit run SPEC.yaml")
     audited = _audited(home, name)
     verdicts = tuple(map(verdict, audited.rows))
-    return AuditShown(headline=headline(audited), verdicts=verdicts, meaning={**FOUND}, audited=audited)
+    said = {"headline": headline(audited), "calibrated": calibrated(audited)}
+    return AuditShown(**said, verdicts=verdicts, meaning={**FOUND}, audited=audited)
 
 
 def _audited(home: Path, name: str) -> Audited:

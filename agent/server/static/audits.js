@@ -42,7 +42,7 @@ function draw(all, told) {
     el("table", {}, el("thead", {}, el("tr", {}, ["Item", "Model", "Seed", "Outcome", "Found", "Question and answer"].map((head) => el("th", { scope: "col" }, head)))), el("tbody", {}, shown.map(cells)))));
 }
 
-function opened({ audited, headline, verdicts, meaning }) {
+function opened({ audited, calibrated, headline, verdicts, meaning }) {
   const all = audited.rows.map((row, i) => ({ row, verdict: verdicts[i] }));
   at("filters").hidden = false;
   for (const model of new Set(audited.rows.map((row) => row.subject))) at("model").append(el("option", { value: model }, model));
@@ -52,6 +52,8 @@ function opened({ audited, headline, verdicts, meaning }) {
   at("filters").addEventListener("submit", (event) => event.preventDefault());
   again();
   at("shown").after(el("details", {}, el("summary", {}, `How ${audited.n_claims} claims of effects are counted together`), el("p", {}, audited.correction)));
+  if (audited.spiked.length) at("shown").after(el("details", {}, el("summary", {}, "This audit, measured on questions of known truth"), el("p", {}, calibrated),
+    el("ul", {}, audited.spiked.map((row) => el("li", {}, row.outcome?.run ? el("a", { href: `/runs/${encodeURIComponent(row.outcome.run)}` }, row.item) : row.item, " ", row.found.map((one) => badge(one.replace("_", " "), "tier")))))));
 }
 
 async function open() {
