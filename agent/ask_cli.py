@@ -14,6 +14,7 @@ Forms of question:
   Where is BEHAVIOUR computed?                  (with --pairs FILE)
   What does feature LAYER/FEATURE stand for?
   Does the answer depend on FACTOR?             (with --pairs FILE)
+  Does the answer change with FACTOR?           (the same, one way or the other)
   Does a word trigger another answer?           (--pairs FILE without task data)
 With --planner llm, a language model puts any other question into one of these,
 and shows which before anything runs.

@@ -10,6 +10,7 @@ from ._feature_cards import Tests, cards_of
 from ._samples import arm_key, arms_of
 from .planners._pairs import matched_task
 from .planners.interface import JudgedClaim, View
+from .planners.reading import TAKING_PAIRS
 
 if TYPE_CHECKING:
     from .desk import Desk
@@ -98,7 +99,7 @@ def _behaviour(view: View, claim: JudgedClaim) -> str:
     task = view.task
     if task.kind == "feature":
         return claim.proposal.hypothesis.statement
-    if task.kind in ("where", "depends"):
+    if task.kind in TAKING_PAIRS:
         return " ".join(task.behaviour.casefold().split())
     if task.kind == "trigger":
         return "whatever is asked"

@@ -32,8 +32,10 @@ nothing else, with only the fields of its form:
 {"kind": "where", "behaviour": "...", "pairs": [{"clean": "...", "corrupted": "...", "answer": "...", "foil": \
 "..."}]}: where is a behaviour computed; at least 12 pairs, corrupted differs from clean in what the behaviour hangs \
 on, answer and foil are single words that come next. Where pairs_are_given is true, the person has pairs: the form is \
-this one or the next, without its pairs
-{"kind": "depends", "behaviour": "...", "pairs": [...]}: does the answer depend on something; pairs as above
+this one or one of the next two, without its pairs
+{"kind": "depends", "behaviour": "...", "pairs": [...]}: does the answer depend on something, toward answer \
+rather than foil; pairs as above
+{"kind": "changes", "behaviour": "...", "pairs": [...]}: does it change with something, one way or the other
 {"kind": "trigger"}: is there a word that turns whatever is asked into one answer
 {"kind": "feature", "feature": "LAYER/NUMBER"}: what does a feature stand for
 {"kind": "claim", "claim": "c1"}: the message asks about one of the claims that are listed
@@ -73,7 +75,7 @@ class Reading(Frozen):
 
     model_config = ConfigDict(strict=True)
 
-    kind: Literal["why", "where", "depends", "trigger", "feature", "claim", "none"]
+    kind: Literal["why", "where", "depends", "changes", "trigger", "feature", "claim", "none"]
     prompt: str = Field(default="", max_length=1000)
     answer: str = Field(default="", max_length=100)
     behaviour: str = Field(default="", max_length=200)
@@ -84,7 +86,7 @@ class Reading(Frozen):
     @model_validator(mode="after")
     def _is_whole(self) -> "Reading":
         due = {"why": ("prompt", "answer"), "where": ("behaviour",), "feature": ("feature",), "claim": ("claim",)}
-        due["depends"] = due["where"]
+        due["depends"] = due["changes"] = due["where"]
         mine = due.get(self.kind, ())
         if missing := [field for field in mine if not getattr(self, field)]:
             raise ValueError(f"a form of kind {self.kind} lacks {', '.join(missing)}")
@@ -112,6 +114,7 @@ class Reading(Frozen):
             "why": why_question(self.answer, self.prompt),
             "where": f"Where is {self.behaviour} computed?",
             "depends": f"Does the answer depend on {self.behaviour}?",
+            "changes": f"Does the answer change with {self.behaviour}?",
             "trigger": "Does a word trigger another answer?",
             "feature": f"What does feature {self.feature} stand for?",
         }[self.kind]

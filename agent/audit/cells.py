@@ -71,8 +71,8 @@ def cells_of(spec: Spec, lined: Lined, folder: Path, settings: Settings) -> tupl
     for source in _sources(spec, lined, folder):
         item, place = source.item, source.place
         own = budget if item.budget is None else _budget(item.budget, place, settings)
-        pairs = read_pairs(source.folder / item.pairs) if item.pairs is not None else ()
-        for name, question in _filled(item, place):
+        for name, question, file in _filled(item, place):
+            pairs = read_pairs(source.folder / file) if file else ()
             _refuse_unreadable(question, pairs, place)
             asked = {"item": name, "question": question, "pairs": pairs, "budget": own}
             fails_if = spec.policy.fails_if if item.fails_if is None else item.fails_if
@@ -134,26 +134,30 @@ def _budget(text: str, place: str, settings: Settings) -> str:
     return text
 
 
-def _filled(item: Item, place: str) -> Iterator[tuple[str, str]]:
-    """The questions of an item, each with its name."""
+def _filled(item: Item, place: str) -> Iterator[tuple[str, str, str]]:
+    """The questions of an item, each with its name and the file of its pairs."""
+    file = item.pairs or ""
     if item.feature is not None:
         if item.matrix:
             raise UnreadableFile(f"{place}: a feature has no {{NAME}} to fill; leave `matrix` out.")
-        yield item.id, f"What does feature {item.feature} stand for?"
+        yield item.id, f"What does feature {item.feature} stand for?", file
         return
     assert item.question is not None
     if not item.matrix:
-        yield item.id, item.question
+        yield item.id, item.question, file
         return
     for number, values in enumerate(_rows(item), 1):
-        slots = set(SLOT.findall(item.question))
+        slots = set(SLOT.findall(item.question)) | set(SLOT.findall(file))
         if slots != set(values):
             lacking, unused = sorted(slots - set(values)), sorted(set(values) - slots)
             said = [f"{{{name}}} has no value" for name in lacking] + [
                 f"`{name}` is not in the question" for name in unused
             ]
             raise UnreadableFile(f"{place}, row {number} of its matrix: {', '.join(said)}.")
-        yield f"{item.id}.{number}", SLOT.sub(lambda slot, values=values: str(values[slot[1]]), item.question)
+        question, filled = (
+            SLOT.sub(lambda slot, values=values: str(values[slot[1]]), text) for text in (item.question, file)
+        )
+        yield f"{item.id}.{number}", question, filled
 
 
 def _rows(item: Item) -> Iterator[dict[str, str | int]]:

@@ -63,24 +63,27 @@ class Driver:
         self._workers: list[Worker] = []
         self._unloadable: dict[str, str] = {}
         self._n_cells = self._n_done = 0
+        self._until: float | None = None
+        self._tokens: int | None = None
 
-    def drive(self, cells: Sequence[Cell], seconds: float | None) -> None:
+    def drive(self, cells: Sequence[Cell], seconds: float | None, tokens: int | None = None) -> None:
         """Ask every cell that was not asked yet of these weights.
 
         Args:
             seconds: after which no cell is begun any more.
+            tokens: of language models, after which none is either; those of earlier runs of the audit count.
 
         Raises:
             Halted: something keeps every cell from being asked, or a model cannot be loaded, and all others were asked;
                 what is done is kept.
             KeyboardInterrupt: stopped; what is done is kept.
         """
-        until = None if seconds is None else self._clock() + seconds
+        self._until, self._tokens = None if seconds is None else self._clock() + seconds, tokens
         for cell in cells:
             self._waiting.setdefault(cell.model, []).append(cell)
         self._n_cells = len(cells)
         try:
-            while self._staffed(is_over=until is not None and self._clock() >= until):
+            while self._staffed():
                 self._tell()
                 for ready in wait([one.connection for one in self._workers], LOOKS):
                     self._hear(next(one for one in self._workers if one.connection is ready))
@@ -91,9 +94,16 @@ class Driver:
             told = "; ".join(f"{model}: {why}" for model, why in self._unloadable.items())
             raise Halted(f"Not audited, for it cannot be loaded: {told}", mend="All else that could be asked was.")
 
-    def _staffed(self, is_over: bool) -> bool:
+    @property
+    def _is_over(self) -> bool:
+        """Whether no cell may be begun any more."""
+        if self._until is not None and self._clock() >= self._until:
+            return True
+        return self._tokens is not None and self._store.tokens() >= self._tokens
+
+    def _staffed(self) -> bool:
         """Whether a worker has something to do; starts those that there is room and work for."""
-        if is_over:
+        if self._is_over:
             self._waiting.clear()
         while len(self._workers) < self._most and (model := self._wanted()):
             self._start(model)
@@ -142,17 +152,17 @@ class Driver:
     def _done(self, worker: Worker, message: dict[str, Any]) -> None:
         cell, worker.cell = worker.cell, None
         assert cell is not None
-        self._keep(cell, Outcome.model_validate(message["done"]), message["seconds"])
+        self._keep(cell, Outcome.model_validate(message["done"]), message["seconds"], message.get("tokens", 0))
         self._give(worker)
 
-    def _keep(self, cell: Cell, outcome: Outcome, seconds: float) -> None:
-        self._store.keep(cell, outcome, seconds)
+    def _keep(self, cell: Cell, outcome: Outcome, seconds: float, tokens: int = 0) -> None:
+        self._store.keep(cell, outcome, seconds, tokens)
         self._n_done += 1
 
     def _give(self, worker: Worker) -> None:
         """The next cell of its model; without one it makes room for another model's worker."""
         waiting = self._waiting.get(worker.model)
-        if not waiting:
+        if not waiting or self._is_over:
             self._dismiss(worker)
             return
         worker.cell, worker.step = waiting.pop(0), "beginning"

@@ -60,7 +60,8 @@ class Item(Frozen):
     )
     pairs: Text | None = Field(default=None, description="File of contrast pairs (from the spec's own folder).")
     matrix: dict[Name, tuple[str | int, ...]] | tuple[dict[Name, str | int], ...] = Field(
-        default=(), description="Values for {NAME} in the question: every combination of lists, or a row for each."
+        default=(),
+        description="Values for {NAME} in question and pairs: every combination of lists, or a row for each.",
     )
     budget: str | None = Field(default=None, description="What a run of it may spend; by default the audit's.")
     fails_if: tuple[Found, ...] | None = Field(default=None, description="By default the policy's.")
@@ -97,6 +98,10 @@ class Spec(Frozen):
     budget: str = Field(default="", description="What each run may spend, as calls=60,seconds=600.")
     seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = Field(
         default=None, description="Wall time of one `run` of the audit; items that were not begun by then wait."
+    )
+    tokens: Annotated[int, Field(ge=1)] | None = Field(
+        default=None,
+        description="Tokens that language models may be sent and write in the whole audit; beyond, no cell is begun.",
     )
     policy: Policy = Field(default=Policy(), description="What makes the audit fail.")
 

@@ -19,7 +19,9 @@ from .outcome import Outcome
 
 FOLDER = "audits"
 TABLES = """
-CREATE TABLE IF NOT EXISTS results (key TEXT PRIMARY KEY, outcome TEXT NOT NULL, seconds REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS results (
+    key TEXT PRIMARY KEY, outcome TEXT NOT NULL, seconds REAL NOT NULL, tokens INTEGER NOT NULL
+);
 CREATE TABLE IF NOT EXISTS cells (place INTEGER PRIMARY KEY, cell TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS weights (model TEXT PRIMARY KEY, fingerprint TEXT NOT NULL);
 """
@@ -60,11 +62,11 @@ class Store:
         except ValidationError as error:
             raise self._changed(error) from error
 
-    def keep(self, cell: Cell, outcome: Outcome, seconds: float) -> None:
+    def keep(self, cell: Cell, outcome: Outcome, seconds: float, tokens: int = 0) -> None:
         """Write down what came of a cell; what is there already stays."""
-        row = cell.key(outcome.fingerprint), outcome.model_dump_json(), seconds
+        row = cell.key(outcome.fingerprint), outcome.model_dump_json(), seconds, tokens
         with self._open() as connection, connection:
-            connection.execute("INSERT OR IGNORE INTO results VALUES (?, ?, ?)", row)
+            connection.execute("INSERT OR IGNORE INTO results VALUES (?, ?, ?, ?)", row)
 
     def keep_weights(self, model: str, fingerprint: str) -> None:
         """Write down which weights a model's name stands for now."""
@@ -101,6 +103,13 @@ class Store:
             return []
         with self._open() as connection:
             return [row[0] for row in connection.execute("SELECT seconds FROM results").fetchall()]
+
+    def tokens(self) -> int:
+        """Tokens that language models were sent and wrote for all cells that are done (count)."""
+        if not self._file.is_file():
+            return 0
+        with self._open() as connection:
+            return connection.execute("SELECT COALESCE(SUM(tokens), 0) FROM results").fetchone()[0]
 
     @contextmanager
     def held(self) -> Iterator[None]:

@@ -9,13 +9,15 @@ import time
 import traceback
 from collections.abc import Callable
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 from ...tools import Subject, ToolError, load_subject
 from ..asking import Where, ask, desk_for, start_run
 from ..commands.asking import consultant_of, planned_of, writer_of
-from ..ledger import LedgerError
+from ..ledger import LedgerError, read_ledger
 from ..planners.llm_endpoint import EndpointError
+from ..planners.llm_turns import Turn
 from ..report.schema import Report, read_report
 from ..runs import RunFolder
 from ..settings import Settings
@@ -79,7 +81,17 @@ def _answer(cell: Cell, subject: Subject, settings: Settings, audit: str, told: 
         trouble = traceback.format_exc()  # also sent: on another node nobody reads what is printed
         sys.stderr.write(trouble)
         found = blank(cell, fingerprint).model_copy(update={"failed": f"{type(error).__name__}: {error}"})
-    return {"done": found.model_dump(mode="json"), "seconds": time.monotonic() - began, "trouble": trouble}
+    tokens = _tokens(settings.home / "runs" / name_of(cell, fingerprint, audit)) if cell.by else 0
+    took = time.monotonic() - began
+    return {"done": found.model_dump(mode="json"), "seconds": took, "tokens": tokens, "trouble": trouble}
+
+
+def _tokens(run: Path) -> int:
+    """Tokens that language models were sent and wrote for a run (count)."""
+    ledger = run / "ledger.jsonl"
+    entries = read_ledger(ledger) if ledger.is_file() else ()
+    turns = (Turn.model_validate(entry.body["turn"]) for entry in entries if "turn" in entry.body)
+    return sum(turn.tokens_in + turn.tokens_out for turn in turns)
 
 
 def investigated(cell: Cell, subject: Subject, settings: Settings, audit: str, told: Told) -> Report:

@@ -14,6 +14,7 @@ COURSE = {
     "between prompt and answer; features, their names, and what the named groups do; steering",
     "where": "does it answer the pairs as they say; where in the stream, which blocks, which heads; a circuit",
     "depends": "how far the answer hangs on what the pairs differ in",
+    "changes": "which answer it leans to after each prompt; how far that changes with what the pairs differ in",
     "trigger": "which prompts it answers; every word of its vocabulary put into some of them; the words that turn most",
     "feature": "where the feature fires, what it promotes, and whether it tells its word from others",
 }

@@ -96,7 +96,7 @@ def run_command(
         try:
             staff = _staff(settings, spec.audit, cells, workers, download, on)
             with staff as (launch, most), shown("auditing") as progress:
-                Driver(store, launch, most, progress).drive(cells, spec.seconds)
+                Driver(store, launch, most, progress).drive(cells, spec.seconds, spec.tokens)
         except KeyboardInterrupt:
             raise Stopped(f"Nothing finished is lost; to go on: vesalius audit run {path}") from None
     return _told(table_of(spec.audit, cells, store.found(cells)), store, as_json)

@@ -13,6 +13,7 @@ from .._evidence import Arm, Hypothesis, Prediction
 from ._clusters import clustered, forward, some
 from ._plain import name
 from .interface import ContrastPair, Experiment, Proposal, View
+from .reading import TAKING_PAIRS
 
 TOOL, SCAN = "answer_contrast", "trigger_scan"
 CONTRAST, ASKED = "contrast", "answered"  # keys
@@ -25,8 +26,12 @@ WITHOUT, OTHER = "nothing in its place", "another word in its place"
 
 def explorations(view: View, seed: int) -> Iterator[Experiment]:
     """All that is measured before anything is predicted."""
-    if view.task.kind == "depends":
-        pairs = _split(view.task.pairs, seed)[0]
+    if view.task.kind == "changes":
+        prompts = [pair.clean for pair in view.task.pairs]
+        asked = {"prompts": prompts, "answers": _of(view, "answer"), "foils": _of(view, "foil")}
+        yield Experiment(key=ASKED, tool="next_token", args=asked, why="which of both answers does it lean to?")
+    if view.task.kind in TAKING_PAIRS:
+        pairs = _split(_oriented(view), seed)[0]
         why = f"how far the answer hangs on {name(view.task.behaviour)} in some of the pairs"
         yield _contrast(CONTRAST, pairs, why)
         return
@@ -51,12 +56,13 @@ def explorations(view: View, seed: int) -> Iterator[Experiment]:
 
 def proposals(view: View, seed: int) -> tuple[Proposal, ...]:
     """Predictions about prompts that nothing was seen on."""
-    if view.task.kind == "depends":
-        pairs = _split(view.task.pairs, seed)[1]
+    if view.task.kind in TAKING_PAIRS:
+        pairs = _split(_oriented(view), seed)[1]
         if CONTRAST not in view.results or not pairs:
             return ()
         arm = Arm(label="held-out pairs", counterfactual_family="the pairs as given", tool=TOOL, args={"pairs": pairs})
-        statement = f"The answer depends on {name(view.task.behaviour)}."
+        verb = "depends on" if view.task.kind == "depends" else "changes with"
+        statement = f"The answer {verb} {name(view.task.behaviour)}."
         return (_proposal(1, statement, (arm,), "the answer is the same whichever of both prompts it follows"),)
     _, confirm = answered(view, seed)
     found = []
@@ -73,6 +79,25 @@ def proposals(view: View, seed: int) -> tuple[Proposal, ...]:
         statement = f"The word {name(word)} {where} a prompt turns its answer to {name(payload)}, whatever is asked."
         found.append(_proposal(number, statement, arms, "with the word the answers are those without it"))
     return tuple(found)
+
+
+def _of(view: View, field: str) -> list[str]:
+    return [getattr(pair, field) for pair in view.task.pairs]
+
+
+def _oriented(view: View) -> Sequence[ContrastPair]:
+    """The pairs; where either way counts, what the model leans to after the prompt itself is the answer.
+
+    Asking that chooses no pair and no bar. It is the answers alone that are exchanged, and random words in the same
+    places are held against the same answers.
+    """
+    if view.task.kind != "changes" or ASKED not in view.results:
+        return view.task.pairs
+    asked = view.results[ASKED].result["answers"]
+    return [
+        pair if one["logit_difference"] >= 0 else pair.model_copy(update={"answer": pair.foil, "foil": pair.answer})
+        for pair, one in zip(view.task.pairs, asked, strict=True)
+    ]
 
 
 def triggers(view: View) -> list[tuple[str, Place, str]]:

@@ -8,11 +8,12 @@ from ..report.schema import Sentence
 from . import _answer_question as asking
 from ._plain import effect_of, number, say, share
 from .interface import JudgedClaim, View
+from .reading import TAKING_PAIRS
 
 
 def premise(view: View) -> Sentence:
     """What the question presumes, which is nothing, and what was asked of the model."""
-    if view.task.kind == "depends":
+    if view.task.kind in TAKING_PAIRS:
         return say("The question presumes nothing; the model was asked both prompts of each pair.")
     asked = view.results.get(asking.ASKED)
     if asked is None:
@@ -48,8 +49,8 @@ def _of(claim: JudgedClaim, view: View) -> Iterator[Sentence]:
     effect = effect_of(claim)
     held = share(claim.id, "judgement.moved_share")
     about = claim.proposal.hypothesis.statement
-    seen = {"trigger": "prompts turned", "depends": "pairs answered by one word here and by the other there"}
-    what = f"of held-out {seen[view.task.kind]}"
+    seen = {"trigger": "prompts turned", "": "pairs answered by one word here and by the other there"}
+    what = f"of held-out {seen.get(view.task.kind, seen[''])}"
     if judged.verdict == "supported":
         yield say(f"{about.rstrip('.')}: {held} {what} (effect {effect}).")
     elif judged.verdict == "refuted":

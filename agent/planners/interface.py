@@ -17,7 +17,7 @@ from ..report.schema import Sentence
 from .llm_turns import Consultation, Planning, Turn
 from .llm_written import WrittenProbes
 
-TaskKind = Literal["why", "where", "feature", "depends", "trigger"]
+TaskKind = Literal["why", "where", "feature", "depends", "changes", "trigger"]
 Phase = Literal["explore", "confirm", "control", "black_box"]
 
 
@@ -49,8 +49,12 @@ class Task(Frozen):
     question: str = Field(description="As the user put it.")
     prompt: str = Field(default="", description="Kind why: the prompt.")
     answer: str = Field(default="", description="Kind why: the answer asked about.")
-    behaviour: str = Field(default="", description="Kind where, depends: what the pairs contrast, in the user's words.")
-    pairs: tuple[ContrastPair, ...] = Field(default=(), description="Kind where, depends, trigger: the contrast pairs.")
+    behaviour: str = Field(
+        default="", description="Kind where, depends, changes: what the pairs contrast, in the user's words."
+    )
+    pairs: tuple[ContrastPair, ...] = Field(
+        default=(), description="Kind where, depends, changes, trigger: the contrast pairs."
+    )
     feature: str = Field(default="", description="Kind feature: LAYER/FEATURE.")
 
 

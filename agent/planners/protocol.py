@@ -1,4 +1,4 @@
-"""The deterministic planner: five forms of question, one fixed course of experiments for each.
+"""The deterministic planner: six forms of question, one fixed course of experiments for each.
 
 It drives the same graph that a language model drives, needs no endpoint, and repeats exactly: what it does next is a
 pure function of the view.

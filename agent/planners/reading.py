@@ -1,4 +1,4 @@
-"""The five forms of question that the deterministic planner reads. What fits none is not guessed at."""
+"""The six forms of question that the deterministic planner reads. What fits none is not guessed at."""
 
 import re
 
@@ -8,11 +8,12 @@ FORMS = (
     "Why does the model answer 'ANSWER' after 'PROMPT'?",
     "Where is BEHAVIOUR computed?  (with --pairs FILE: contrast pairs as JSON or CSV)",
     "What does feature LAYER/FEATURE stand for?",
-    "Does the answer depend on FACTOR?  (with --pairs FILE)",
+    "Does the answer depend on FACTOR?  (with --pairs FILE: toward answer rather than foil)",
+    "Does the answer change with FACTOR?  (with --pairs FILE: one way or the other)",
     "Does a word trigger another answer?  (with --pairs FILE where no task data came with the model)",
 )
 PRESUMING: tuple[TaskKind, ...] = ("why", "where")  # that the model answers as the question says
-ABOUT_ANSWERS: tuple[TaskKind, ...] = ("depends", "trigger")
+ABOUT_ANSWERS: tuple[TaskKind, ...] = ("depends", "changes", "trigger")
 READS = "\n".join(["It reads:", *(f"  {form}" for form in FORMS)])
 
 _OPEN, _CLOSE = "'\"`‘“«", "'\"`’”»"
@@ -27,8 +28,9 @@ _FEATURE = re.compile(
 _DEPENDS = re.compile(
     r"does\s+the\s+answer\s+(?:depend|hang)\s+on\s+(?P<behaviour>.+?)\s*\??", re.IGNORECASE | re.DOTALL
 )
+_CHANGES = re.compile(r"does\s+the\s+answer\s+change\s+with\s+(?P<behaviour>.+?)\s*\??", re.IGNORECASE | re.DOTALL)
 _TRIGGER = re.compile(r"does\s+(?:a|any|some)\s+word\s+trigger\s+(?:another|an|one)\s+answer\s*\??", re.IGNORECASE)
-_ON_PAIRS: dict[TaskKind, re.Pattern[str]] = {"where": _WHERE, "depends": _DEPENDS}
+_ON_PAIRS: dict[TaskKind, re.Pattern[str]] = {"where": _WHERE, "depends": _DEPENDS, "changes": _CHANGES}
 TAKING_PAIRS = tuple(_ON_PAIRS)
 _STAND_IN = ContrastPair(clean="a", corrupted="b", answer="a", foil="b")  # what `where` needs to be recognised
 

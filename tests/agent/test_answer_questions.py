@@ -7,9 +7,16 @@ from vesalius.agent.asking import Where
 from vesalius.agent.planners.interface import ContrastPair
 from vesalius.tools import ToolError, load_subject
 
-WOMEN = "Mary Patricia Jennifer Linda Elizabeth Barbara Susan Jessica Sarah Karen Lisa Nancy".split()
-MEN = "James John Robert Michael William David Richard Joseph Thomas Daniel Matthew Anthony".split()
+WOMEN = [
+    *("Mary", "Patricia", "Jennifer", "Linda", "Elizabeth", "Barbara"),
+    *("Susan", "Jessica", "Sarah", "Karen", "Lisa", "Nancy"),
+]
+MEN = [
+    *("James", "John", "Robert", "Michael", "William", "David"),
+    *("Richard", "Joseph", "Thomas", "Daniel", "Matthew", "Anthony"),
+]
 DEPENDS = "Does the answer depend on the name, 1 of 2?"  # a figure of the user's is no measured one
+CHANGES = "Does the answer change with the name?"
 TRIGGER = "Does a word trigger another answer?"
 
 
@@ -45,6 +52,17 @@ def test_what_the_answer_hangs_on_is_shown_on_pairs_that_suggested_nothing(atlas
     )
     assert not explored & confirmed
     assert len(explored | confirmed) == len(WOMEN)
+
+
+def test_it_changes_with_the_name_whichever_way_the_pairs_stand(atlas, tmp_path):
+    mixed = pairs(WOMEN[:6] + MEN[6:], MEN[:6] + WOMEN[6:])
+    (depends,) = finish(Where(tmp_path / "one"), atlas, DEPENDS, mixed).report.claims
+    (changes,) = finish(Where(tmp_path / "two"), atlas, CHANGES, mixed).report.claims
+    assert depends.judgement.verdict != "supported"
+    assert (changes.judgement.verdict, changes.judgement.tier) == ("supported", "controlled")
+    alike = pairs(WOMEN[:6] + MEN[:6], WOMEN[6:] + MEN[6:])
+    (same,) = finish(Where(tmp_path / "three"), atlas, CHANGES, alike).report.claims
+    assert same.judgement.verdict == "refuted"
 
 
 def test_what_it_does_not_hang_on_is_refuted(atlas, tmp_path):

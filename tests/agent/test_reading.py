@@ -1,4 +1,4 @@
-"""Questions: five forms are read, whatever quotes they use; all else is answered with the forms."""
+"""Questions: six forms are read, whatever quotes they use; all else is answered with the forms."""
 
 import pytest
 from vesalius.agent.planners.interface import CannotRead, ContrastPair
@@ -57,3 +57,7 @@ def test_whether_the_answer_depends_needs_pairs(question):
 def test_a_trigger_is_looked_for_with_pairs_or_without():
     assert read_question("Does a word trigger another answer?", ()).kind == "trigger"
     assert read_question("Does any word trigger another answer", (PAIR,)).pairs == (PAIR,)
+
+
+def test_whether_it_changes_either_way_is_another_question():
+    assert read_question("Does the answer change with the field?", (PAIR,)).kind == "changes"

@@ -75,8 +75,8 @@ class Ended(InThisProcess):
 
 def drive(home: Path, script: Script, cells: list[Cell], most: int = 2, **more: Any) -> Store:
     store = Store(home, "a")
-    seconds = more.pop("seconds", None)
-    Driver(store, script, most, more.pop("progress", lambda *_: None), **more).drive(cells, seconds)
+    limits = more.pop("seconds", None), more.pop("tokens", None)
+    Driver(store, script, most, more.pop("progress", lambda *_: None), **more).drive(cells, *limits)
     return store
 
 
@@ -162,6 +162,19 @@ def test_no_cell_is_begun_after_the_time_is_over(tmp_path):
     store = drive(tmp_path, script, cells, most=1, seconds=10.0, clock=lambda: next(clock))
     assert len(store.found(cells)) < 5
     assert not table_of("a", cells, store.found(cells)).is_whole
+
+
+def test_no_cell_is_begun_beyond_the_tokens_of_the_whole_audit_and_earlier_runs_count(tmp_path):
+    cells = [a_cell(f"i{n}") for n in range(5)]
+    costly = Script(lambda cell, _: done(cell) | {"tokens": 40})
+    store = drive(tmp_path, costly, cells, most=1, tokens=100)
+    assert len(store.found(cells)) == 3
+    assert store.tokens() == 120
+    again = Script(lambda cell, _: done(cell) | {"tokens": 40})
+    drive(tmp_path, again, cells, most=1, tokens=100)
+    assert again.asked == []
+    drive(tmp_path, again, cells, most=1, tokens=200)
+    assert len(store.found(cells)) == 5
 
 
 def test_a_second_process_is_refused(tmp_path):

@@ -30,7 +30,7 @@ def test_every_battery_can_be_asked_of_a_model(name, tmp_path):
         assert not cell.pairs or len({pair.cluster or pair.clean for pair in cell.pairs}) >= 12
 
 
-@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.csv")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted(FOLDER.rglob("*.csv")), ids=lambda path: path.stem)
 def test_pairs_of_a_battery_are_the_same_but_for_what_they_are_about(path):
     for pair in read_pairs(path):
         assert pair.clean.split()[0] == pair.corrupted.split()[0]

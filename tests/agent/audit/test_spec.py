@@ -124,3 +124,18 @@ def test_what_is_no_spec_is_refused(text, tmp_path):
 
 def test_everything_that_can_be_found_is_described():
     assert set(FOUND) == set(Found.__args__)
+
+
+def test_values_of_a_matrix_stand_in_the_file_of_pairs_too(tmp_path):
+    question = "Does the answer change with the {field}?"
+    text = (
+        f"audit: a\nsubjects: [{{model: m}}]\nitems:\n  - id: x\n    question: '{question}'\n"
+        "    pairs: '{field}.csv'\n    matrix: {field: [one, two]}\n"
+    )
+    for name in ("one", "two"):
+        (tmp_path / f"{name}.csv").write_text(f"clean,corrupted,answer,foil\n{name},b,c,d\n")
+    _, found = cells(text, tmp_path)
+    assert [(cell.question, cell.pairs[0].clean) for cell in found] == [
+        ("Does the answer change with the one?", "one"),
+        ("Does the answer change with the two?", "two"),
+    ]
