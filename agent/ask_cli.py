@@ -15,6 +15,7 @@ Forms of question:
   What does feature LAYER/FEATURE stand for?
   Does the answer depend on FACTOR?             (with --pairs FILE)
   Does the answer change with FACTOR?           (the same, one way or the other)
+  How fragile is steering toward 'ANSWER'?      (pairs of one answer and one foil)
   Does a word trigger another answer?           (--pairs FILE without task data)
 With --planner llm, a language model puts any other question into one of these,
 and shows which before anything runs.

@@ -8,6 +8,7 @@ from .ask_cli import PAIRS, QUESTIONS, approve, ask
 from .audit_cli import audit_app
 from .chat_cli import CHAT, chat
 from .circuit_cli import circuit_app
+from .compare_cli import STATUSES as COMPARE_STATUSES, compare
 from .dictionary_cli import dictionary_app
 from .faces_cli import export_app, mcp
 from .failing import ASK_STATUSES, EXIT_NOT_MET, VERIFY_STATUSES, reported
@@ -33,6 +34,7 @@ app.add_typer(export_app, name="export")
 app.command(epilog=f"{QUESTIONS}\n\n{PAIRS}\n\n{ASK_STATUSES}")(ask)
 app.command(epilog=CHAT)(chat)
 app.command()(approve)
+app.command(epilog=COMPARE_STATUSES)(compare)
 
 
 @app.command(epilog=VERIFY_STATUSES)

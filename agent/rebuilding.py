@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from ._retest_desk import COMPARISON, retest_desk
 from .asking import Where, desk_for
 from .beside import drifts_beside
 from .report.build import build_report
@@ -26,7 +27,8 @@ def record_drifts(report: Report, where: Where, subject: "Subject", folder: RunF
         ToolError: the run was made on other weights.
         UnreadableReport: the run that it is set beside has a report that was changed.
     """
-    with desk_for(where, subject, folder) as desk:
+    is_comparison = (folder.path / COMPARISON).is_file()
+    with retest_desk(folder, subject) if is_comparison else desk_for(where, subject, folder) as desk:
         again = build_report(desk, desk.view(recorded(desk.ledger)))
     was, now = (r.model_dump(mode="json", exclude=NOT_COMPARED) for r in (report, again))
     drifts = [Drift(id="report", path=path, was=a, now=b) for path, a, b in differences(was, now)]

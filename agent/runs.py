@@ -21,6 +21,8 @@ from .report._asked import Asked
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 BEGUN = re.compile(r"\d{8}-\d{6}-?")  # how a name of a time begins; runs of audits have others, and are nobody's last
 
+COMPARISONS = "comparisons"  # folder of what was tested again on other models, each made like a run
+
 
 class UnknownRun(ValueError):
     """No run of that name; the message lists what there is."""
@@ -132,6 +134,8 @@ class RunFolder:
             return cls(runs / newest)
         if NAME.fullmatch(name) and name in known:
             return cls(runs / name)
+        if NAME.fullmatch(name) and (home / COMPARISONS / name / "run.json").is_file():
+            return cls(home / COMPARISONS / name)
         if (Path(name) / "run.json").is_file():
             return cls(Path(name))
         shown = ", ".join(known[-5:]) or "none yet"

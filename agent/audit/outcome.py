@@ -37,6 +37,9 @@ class Outcome(Frozen):
     premise: bool | None = Field(default=None, description="Whether the model does what the question says.")
     answer: str = Field(default="", description="In a few sentences.")
     claims: tuple[ClaimFound, ...] = Field(default=(), description="Every prediction that was sealed.")
+    weaknesses: tuple[str, ...] = Field(
+        default=(), description="Limits that steering breaks, where it was asked about."
+    )
     unanswerable: str = Field(default="", description="Why the question cannot be put to this model.")
     failed: str = Field(default="", description="Why there is no answer: its worker died, or we made a mistake.")
     run: str = Field(default="", description="Names the run.")
@@ -59,6 +62,12 @@ def outcome_of(cell: Cell, fingerprint: str, report: Report) -> Outcome:
                     **{name: getattr(claim.judgement, name) for name in ("verdict", "effect", "low", "high", "q")},
                 )
                 for claim in report.claims
+            ),
+            "weaknesses": tuple(
+                weakness
+                for record in report.measurements
+                if record.measurement.tool == "steering_card"
+                for weakness in record.measurement.result["weaknesses"]
             ),
             "run": report.run,
             "ledger_digest": report.ledger_digest,

@@ -122,6 +122,7 @@ def _found(outcome: Outcome, supported: Iterable[str]) -> tuple[Found, ...]:
         "refuted": "refuted" in verdicts,
         "inconclusive": "inconclusive" in verdicts or bool(left),
         "unclaimed": is_answered and not outcome.claims,
+        "weak": bool(outcome.weaknesses),
         "premise_holds": outcome.premise is True,
         "premise_fails": outcome.premise is False,
         "unanswerable": bool(outcome.unanswerable),

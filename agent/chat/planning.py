@@ -15,6 +15,7 @@ COURSE = {
     "where": "does it answer the pairs as they say; where in the stream, which blocks, which heads; a circuit",
     "depends": "how far the answer hangs on what the pairs differ in",
     "changes": "which answer it leans to after each prompt; how far that changes with what the pairs differ in",
+    "steering": "a card of what steering hangs on: prompts, layer, strength, side effects, simpler ways to it",
     "trigger": "which prompts it answers; every word of its vocabulary put into some of them; the words that turn most",
     "feature": "where the feature fires, what it promotes, and whether it tells its word from others",
 }

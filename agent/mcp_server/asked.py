@@ -35,7 +35,8 @@ class Ask(Frozen):
     question: str = Field(
         description="One of: Why does the model answer 'ANSWER' after 'PROMPT'? | Where is BEHAVIOUR computed? (with "
         "pairs) | What does feature LAYER/FEATURE stand for? | Does the answer depend on FACTOR? (with pairs) | Does "
-        "the answer change with FACTOR? (with pairs, one way or the other) | Does a word trigger another answer?"
+        "the answer change with FACTOR? (with pairs, one way or the other) | How fragile is steering toward 'ANSWER'? "
+        "(with pairs of one answer and one foil) | Does a word trigger another answer?"
     )
     pairs: tuple[ContrastPair, ...] = Field(
         (), description="Contrast pairs of a `where` or `depends` question; at least 12 clusters, better 20 or more."

@@ -9,7 +9,7 @@ from ...tools import NO_GAP
 from .._evidence import TWIN
 from .._samples import arm_key
 from ..report.schema import Sentence
-from . import _answered, _described, _mediation, _names, _stand_ins
+from . import _answered, _described, _mediation, _names, _stand_ins, _steering_question
 from ._pairs import MAJORITY, Pool
 from ._plain import effect_of, name, number, say, share
 from .interface import JudgedClaim, View, Words
@@ -21,8 +21,10 @@ MOST_NAMED = 12  # places in one sentence
 class Wording:
     """Words for one judged investigation."""
 
-    def __init__(self, view: View, claims: tuple[JudgedClaim, ...], pool: Pool | None, premise: bool | None) -> None:
-        self.view, self.claims, self.pool, self.premise_holds = view, claims, pool, premise
+    def __init__(
+        self, view: View, claims: tuple[JudgedClaim, ...], pool: Pool | None, premise: bool | None, seed: int = 0
+    ) -> None:
+        self.view, self.claims, self.pool, self.premise_holds, self.seed = view, claims, pool, premise, seed
 
     def words(self) -> Words:
         """Everything the report says in prose."""
@@ -40,6 +42,8 @@ class Wording:
         asked = self.view.results.get("premise")
         if task.kind in ABOUT_ANSWERS:
             return _answered.premise(self.view)
+        if task.kind == "steering":
+            return say("The question presumes nothing; the pairs say which answer is steered to.")
         if task.kind == "feature":
             return say(f"Feature {name(task.feature)} was read on the model's own texts.")
         if asked is None:
@@ -76,6 +80,9 @@ class Wording:
             return
         if self.view.task.kind in ABOUT_ANSWERS:
             yield from _answered.answer(self.view, self.claims)
+            return
+        if self.view.task.kind == "steering":
+            yield from _steering_question.answer(self.view, self.seed)
             return
         found = Found(self.claims)
         if self.view.task.kind == "feature":

@@ -17,7 +17,7 @@ from ..report.schema import Sentence
 from .llm_turns import Consultation, Planning, Turn
 from .llm_written import WrittenProbes
 
-TaskKind = Literal["why", "where", "feature", "depends", "changes", "trigger"]
+TaskKind = Literal["why", "where", "feature", "depends", "changes", "trigger", "steering"]
 Phase = Literal["explore", "confirm", "control", "black_box"]
 
 
@@ -48,12 +48,12 @@ class Task(Frozen):
     kind: TaskKind = Field(description="Form of the question.")
     question: str = Field(description="As the user put it.")
     prompt: str = Field(default="", description="Kind why: the prompt.")
-    answer: str = Field(default="", description="Kind why: the answer asked about.")
+    answer: str = Field(default="", description="Kind why, steering: the answer asked about.")
     behaviour: str = Field(
         default="", description="Kind where, depends, changes: what the pairs contrast, in the user's words."
     )
     pairs: tuple[ContrastPair, ...] = Field(
-        default=(), description="Kind where, depends, changes, trigger: the contrast pairs."
+        default=(), description="Of every kind that takes pairs: the contrast pairs."
     )
     feature: str = Field(default="", description="Kind feature: LAYER/FEATURE.")
 

@@ -1,4 +1,4 @@
-"""The deterministic planner: six forms of question, one fixed course of experiments for each.
+"""The deterministic planner: seven forms of question, one fixed course of experiments for each.
 
 It drives the same graph that a language model drives, needs no endpoint, and repeats exactly: what it does next is a
 pure function of the view.
@@ -7,7 +7,7 @@ pure function of the view.
 from collections.abc import Iterator
 
 from ...tools import TaskFamily, Template
-from . import _answer_question, _feature_question, _features, _mediation, _stand_ins
+from . import _answer_question, _feature_question, _features, _mediation, _stand_ins, _steering_question
 from ._circuits import circuit_experiment
 from ._clusters import clustered
 from ._contrasts import WordSwap, are_aligned, as_said
@@ -54,6 +54,8 @@ class ProtocolPlanner:
             return ()
         if view.task.kind == "feature":
             return _feature_question.proposals(view)
+        if view.task.kind == "steering":
+            return ()
         if view.task.kind in ABOUT_ANSWERS:
             return _answer_question.proposals(view, self.seed)
         pool = self.pool(view)
@@ -71,13 +73,16 @@ class ProtocolPlanner:
 
     def word(self, view: View, claims: tuple[JudgedClaim, ...]) -> Words:
         """The answer, with every figure a reference."""
-        words = Wording(view, claims, self.pool(view), premise_holds(view)).words()
+        words = Wording(view, claims, self.pool(view), premise_holds(view), self.seed).words()
         return words.model_copy(update={"not_found": (*words.not_found, *self._naming.unwritten(view))})
 
     def _course(self, view: View) -> Iterator[Experiment | Inquiry]:
         """All experiments of the investigation as far as the results so far determine them, in order."""
         if view.task.kind == "feature":
             yield from _feature_question.explorations(view)
+            return
+        if view.task.kind == "steering":
+            yield from _steering_question.explorations(view, self.seed)
             return
         if view.task.kind in ABOUT_ANSWERS:
             yield from _answer_question.explorations(view, self.seed)

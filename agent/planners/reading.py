@@ -1,4 +1,4 @@
-"""The six forms of question that the deterministic planner reads. What fits none is not guessed at."""
+"""The seven forms of question that the deterministic planner reads. What fits none is not guessed at."""
 
 import re
 
@@ -10,6 +10,7 @@ FORMS = (
     "What does feature LAYER/FEATURE stand for?",
     "Does the answer depend on FACTOR?  (with --pairs FILE: toward answer rather than foil)",
     "Does the answer change with FACTOR?  (with --pairs FILE: one way or the other)",
+    "How fragile is steering toward 'ANSWER'?  (with --pairs FILE: all of one answer and one foil)",
     "Does a word trigger another answer?  (with --pairs FILE where no task data came with the model)",
 )
 PRESUMING: tuple[TaskKind, ...] = ("why", "where")  # that the model answers as the question says
@@ -29,8 +30,17 @@ _DEPENDS = re.compile(
     r"does\s+the\s+answer\s+(?:depend|hang)\s+on\s+(?P<behaviour>.+?)\s*\??", re.IGNORECASE | re.DOTALL
 )
 _CHANGES = re.compile(r"does\s+the\s+answer\s+change\s+with\s+(?P<behaviour>.+?)\s*\??", re.IGNORECASE | re.DOTALL)
+_STEERING = re.compile(
+    rf"how\s+fragile\s+is\s+steering\s+towards?\s+[{_OPEN}](?P<behaviour>[^{_OPEN}{_CLOSE}]+)[{_CLOSE}]\s*\??",
+    re.IGNORECASE,
+)
 _TRIGGER = re.compile(r"does\s+(?:a|any|some)\s+word\s+trigger\s+(?:another|an|one)\s+answer\s*\??", re.IGNORECASE)
-_ON_PAIRS: dict[TaskKind, re.Pattern[str]] = {"where": _WHERE, "depends": _DEPENDS, "changes": _CHANGES}
+_ON_PAIRS: dict[TaskKind, re.Pattern[str]] = {
+    "where": _WHERE,
+    "depends": _DEPENDS,
+    "changes": _CHANGES,
+    "steering": _STEERING,
+}
 TAKING_PAIRS = tuple(_ON_PAIRS)
 _STAND_IN = ContrastPair(clean="a", corrupted="b", answer="a", foil="b")  # what `where` needs to be recognised
 
@@ -68,5 +78,18 @@ def read_question(question: str, pairs: tuple[ContrastPair, ...]) -> Task:
                     f"No contrast pairs were given for {found['behaviour']!r}.",
                     mend="Pass --pairs FILE with clean, corrupted, answer and foil in each row.",
                 )
+            if kind == "steering":
+                return _steering(text, found["behaviour"].strip(), pairs)
             return Task(kind=kind, question=text, behaviour=found["behaviour"], pairs=pairs)
     raise CannotRead(f"This question has no form that the protocol planner reads: {text!r}.", mend=READS)
+
+
+def _steering(text: str, answer: str, pairs: tuple[ContrastPair, ...]) -> Task:
+    answers, foils = ({getattr(pair, side) for pair in pairs} for side in ("answer", "foil"))
+    if (answers != {answer} or len(foils) > 1) and pairs != (_STAND_IN,):
+        told = f"{', '.join(sorted(answers)[:3])} rather than {', '.join(sorted(foils)[:3])}"
+        raise CannotRead(
+            f"The pairs are of {told}; to be steered toward {answer!r}, all need that answer and one foil.",
+            mend="Leave the other pairs out, or ask about another answer.",
+        )
+    return Task(kind="steering", question=text, answer=answer, pairs=pairs)

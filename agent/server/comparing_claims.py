@@ -217,7 +217,7 @@ def _row(
     prompts: int = 0,
 ) -> Row:
     overlap = _overlap(a, b) if a and b else None
-    place = _place(about)
+    place = place_of(about)
     return Row(place=place, change=change, words=words, overlap=overlap, shared=shared, same_prompts=prompts, a=a, b=b)
 
 
@@ -227,7 +227,8 @@ def _overlap(a: Side, b: Side) -> bool | None:
     return a.low <= b.high and b.low <= a.high
 
 
-def _place(claim: Claim) -> str:
+def place_of(claim: Claim) -> str:
+    """What a claim is about: sites or features, positions, and parts taken out."""
     args = claim.prediction.arms[0].args
     named = [f"supernode {args['supernode']}"] if "supernode" in args else []
     named += [f"feature {args['feature']}"] if "feature" in args else []

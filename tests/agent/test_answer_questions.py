@@ -105,3 +105,18 @@ def test_words_that_the_model_lacks_are_refused_before_anything_is_measured(atla
     with pytest.raises(ToolError, match="vocabulary lacks"):
         finish(Where(tmp_path), atlas, DEPENDS, pairs(["nobody"] * 12, MEN))
     assert not (tmp_path / "runs").exists()
+
+
+def test_how_fragile_steering_is_stands_on_a_card_of_prompts_that_it_was_not_read_from(atlas, tmp_path):
+    report = finish(Where(tmp_path), atlas, "How fragile is steering toward 'she'?", pairs(WOMEN, MEN)).report
+    (record,) = report.measurements
+    card = record.measurement
+    assert report.claims == ()
+    assert card.result["effect"] > 1
+    steered = {prompt for context in card.args["contexts"] for prompt in context["prompts"]}
+    assert not steered & {*card.args["positive"], *card.args["negative"]}
+    assert not {"he", "she"} & {one["answer"] for one in card.args["off_target"]}
+    found = "It is fragile" if card.result["weaknesses"] else "It passes"
+    assert any(found in sentence.text for sentence in report.answer)
+    few = finish(Where(tmp_path / "few"), atlas, "How fragile is steering toward 'she'?", pairs(WOMEN[:4], MEN[:4]))
+    assert any("give a dozen or more" in sentence.text for sentence in few.report.answer)

@@ -1,4 +1,4 @@
-"""Questions: six forms are read, whatever quotes they use; all else is answered with the forms."""
+"""Questions: seven forms are read, whatever quotes they use; all else is answered with the forms."""
 
 import pytest
 from vesalius.agent.planners.interface import CannotRead, ContrastPair
@@ -61,3 +61,12 @@ def test_a_trigger_is_looked_for_with_pairs_or_without():
 
 def test_whether_it_changes_either_way_is_another_question():
     assert read_question("Does the answer change with the field?", (PAIR,)).kind == "changes"
+
+
+def test_steering_needs_pairs_of_one_answer_and_one_foil():
+    task = read_question("How fragile is steering toward 'c'?", (PAIR,))
+    assert (task.kind, task.answer) == ("steering", "c")
+    with pytest.raises(CannotRead, match="all need that answer and one foil"):
+        read_question("How fragile is steering toward 'x'?", (PAIR,))
+    with pytest.raises(CannotRead, match="Pass --pairs FILE"):
+        read_question("How fragile is steering toward 'c'?", ())

@@ -48,6 +48,7 @@ def test_a_claim_alone_is_corrected_by_nothing():
     [
         ({}, (), ("unclaimed", "premise_holds")),
         ({"premise": False}, (), ("unclaimed", "premise_fails")),
+        ({"premise": None, "weaknesses": ("prompt",)}, (), ("unclaimed", "weak")),
         ({"premise": None}, (a_claim(verdict="refuted"),), ("refuted",)),
         ({"unanswerable": "no such word", "premise": None}, (), ("unanswerable",)),
         ({"failed": "died", "premise": None}, (), ("failed",)),
