@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from ...tools import Frozen, ToolError, digest
 from ..budget import budget_of, prices_of
@@ -21,7 +21,7 @@ from .spec_lines import Lined
 
 SLOT = re.compile(r"\{([A-Za-z0-9._-]+)\}")
 MOST_CELLS = 100_000
-SPIKED = "(spike-in)"  # in a model's place: no label has such signs
+SPIKED = "spike-in"  # in a model's place
 Truth = Literal["planted", "null"]
 PROGRAM = version("vesalius")  # read once: every cell's key holds it
 
@@ -39,6 +39,8 @@ class Cell(Frozen):
     by: str  # language model that plans; empty where code does
     budget: str
     fails_if: tuple[Found, ...]
+    report: str = ""  # file of an earlier report, whose claims are tested again
+    report_digest: str = ""  # of all that is in it
     spike: Truth | Literal[""] = ""  # a question of known truth, or one of the audit's own
 
     @property
@@ -47,6 +49,8 @@ class Cell(Frozen):
         fields = ("item", "subject", "question", "seed", "planner", "by", "budget")
         plain = {name: getattr(self, name) for name in fields}
         pairs = [pair.model_dump(mode="json") for pair in self.pairs]
+        if self.report:  # where it lies says nothing
+            plain |= {"report": self.report_digest}
         return digest(plain | {"pairs": pairs, "program": PROGRAM})
 
     def key(self, fingerprint: str) -> str:
@@ -71,37 +75,71 @@ def cells_of(spec: Spec, lined: Lined, folder: Path, settings: Settings) -> tupl
     for source in _sources(spec, lined, folder):
         item, place = source.item, source.place
         own = budget if item.budget is None else _budget(item.budget, place, settings)
-        for name, question, file in _filled(item, place):
-            pairs = read_pairs(source.folder / file) if file else ()
-            _refuse_unreadable(question, pairs, place)
-            asked = {"item": name, "question": question, "pairs": pairs, "budget": own}
+        for asked in _asked(item, source, spec, settings):
             fails_if = spec.policy.fails_if if item.fails_if is None else item.fails_if
             for subject, seed in itertools.product(spec.subjects, spec.seeds):
                 of = {"subject": subject.name, "model": _loaded_as(subject, folder), "seed": seed}
-                found.append(Cell(**asked, **of, planner=spec.planner, by=by, fails_if=fails_if))
+                found.append(Cell(**asked, **of, budget=own, planner=spec.planner, by=by, fails_if=fails_if))
             if len(found) > MOST_CELLS:
                 raise UnreadableFile(f"{place}: the audit has more than {MOST_CELLS:,} cells; split it.")
     _refuse_repeats(found, lined)
     return (*found, *(_spiked(spec, by, budget) if spec.calibrate else ()))
 
 
+def _asked(item: Item, source: "_Source", spec: Spec, settings: Settings) -> Iterator[dict[str, Any]]:
+    """Every question of an item, as fields of its cells."""
+    if item.claims is not None:
+        yield from _claims(item, source, spec, settings)
+        return
+    for name, question, file in _filled(item, source.place):
+        pairs = read_pairs(source.folder / file) if file else ()
+        _refuse_unreadable(question, pairs, source.place)
+        yield {"item": name, "question": question, "pairs": pairs}
+
+
+def _claims(item: Item, source: "_Source", spec: Spec, settings: Settings) -> Iterator[dict[str, Any]]:
+    """Every earlier report of an item."""
+    assert item.claims is not None
+    if item.matrix or item.pairs:
+        raise UnreadableFile(f"{source.place}: earlier claims have their own prompts; leave `matrix` and `pairs` out.")
+    if "{baseline}" in item.claims and spec.baseline is None:
+        raise UnreadableFile(f"{source.place}: give `baseline`, the model that the others are held against.")
+    from .._retest_desk import digest_of
+    from .earlier import earlier
+
+    named = item.claims.replace("{baseline}", spec.baseline or "")
+    try:
+        found = earlier(settings.home, named, source.home)
+    except UnreadableFile as error:
+        raise UnreadableFile(f"{source.place}: {error}") from error
+    for number, (path, report) in enumerate(found, start=1):
+        yield {
+            "item": item.id if len(found) == 1 else f"{item.id}.{number}",
+            "question": f"Which claims of {report.run} hold?",
+            "pairs": (),
+            "report": str(path),
+            "report_digest": digest_of(report),
+        }
+
+
 class _Source(NamedTuple):
     item: Item
     place: str
-    folder: Path
+    folder: Path  # that files of pairs are looked for in
+    home: Path  # the spec's own
 
 
 def _sources(spec: Spec, lined: Lined, folder: Path) -> Iterator[_Source]:
     """Every item, the spec's own and those of batteries, with where it stands."""
     for i, item in enumerate(spec.items):
-        yield _Source(item, lined.place(("items", i)), folder)
+        yield _Source(item, lined.place(("items", i)), folder, folder)
     for i, name in enumerate(spec.batteries):
         try:
             battery, _ = read_battery(name)
         except UnreadableFile as error:
             raise UnreadableFile(f"{lined.place(('batteries', i))}: {error}") from error
         for item in battery.items:
-            yield _Source(item, lined.place(("batteries", i)), BATTERIES)
+            yield _Source(item, lined.place(("batteries", i)), BATTERIES, folder)
 
 
 def _refuse_repeats(cells: Sequence[Cell], lined: Lined) -> None:
@@ -115,6 +153,8 @@ def _spiked(spec: Spec, by: str, budget: str) -> Iterator[Cell]:
     """Questions of known truth, asked with the first seed by whoever plans the others."""
     from .spikes import MODEL, spikes
 
+    if SPIKED in (subject.name for subject in spec.subjects):
+        raise UnreadableFile(f"With `calibrate`, {SPIKED!r} names what is asked beside; give your model another label.")
     seed = spec.seeds[0]
     for one in spikes(seed):
         asked = {"item": one.item, "question": one.question, "pairs": one.pairs, "seed": seed, "spike": one.truth}

@@ -125,6 +125,8 @@ class Actor:
             self._box = kind.remote()
         begun = self._box.begin.remote(*self._given)
         while not ray.wait([begun], timeout=PLACE)[0]:
+            if not any(node["Alive"] for node in ray.nodes()):
+                raise Lost("no node of the cluster is left.")
             self._line.send({"step": "waits for a place in the cluster"})
         self._got(begun)
         self._line.send({"step": "loading"})

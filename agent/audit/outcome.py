@@ -7,6 +7,8 @@ from pydantic import Field
 from ...tools import Frozen
 from .._attempts import tier_of
 from .._evidence import Tier, Verdict
+from ..comparing.results import Compared, Label, counts
+from ..report._text import visible
 from ..report.figures import Lookup, render_plain
 from ..report.schema import Report
 from .cells import Cell
@@ -26,6 +28,14 @@ class ClaimFound(Frozen):
     q: float = Field(description="Benjamini-Hochberg q among every unit that the investigation looked at.")
 
 
+class Again(Frozen):
+    """A claim of an earlier report, tested again."""
+
+    claim: str = Field(description="Its id in that report.")
+    label: Label = Field(description="What became of it.")
+    reason: str = Field(description="In plain words, with the figures.")
+
+
 class Outcome(Frozen):
     """What came of a cell."""
 
@@ -40,6 +50,8 @@ class Outcome(Frozen):
     weaknesses: tuple[str, ...] = Field(
         default=(), description="Limits that steering breaks, where it was asked about."
     )
+    again: tuple[Again, ...] = Field(default=(), description="Earlier claims, where these were to be tested again.")
+    is_gone: bool = Field(default=False, description="Whether a behaviour that these take for granted is gone.")
     unanswerable: str = Field(default="", description="Why the question cannot be put to this model.")
     failed: str = Field(default="", description="Why there is no answer: its worker died, or we made a mistake.")
     run: str = Field(default="", description="Names the run.")
@@ -73,6 +85,18 @@ def outcome_of(cell: Cell, fingerprint: str, report: Report) -> Outcome:
             "ledger_digest": report.ledger_digest,
         }
     )
+
+
+def compared_outcome(cell: Cell, fingerprint: str, report: Report, whole: Compared) -> Outcome:
+    """What came of earlier claims on a model."""
+    again = tuple(
+        Again(claim=one.earlier.id, label=one.label, reason=visible(one.reason)) for one in whole.retested.claims
+    )
+    told = ", ".join(f"{one.n} {one.label}" for one in counts(whole.retested))
+    is_gone = any(one.gone for one in whole.retested.behaviours)
+    said = f"Of {len(again)} earlier claims: {told}. {whole.weights.told}"
+    update = {"again": again, "is_gone": is_gone, "answer": said, "premise": None}
+    return outcome_of(cell, fingerprint, report).model_copy(update=update)
 
 
 def blank(cell: Cell, fingerprint: str) -> Outcome:

@@ -18,6 +18,13 @@ Found = Literal[
     "inconclusive",
     "unclaimed",
     "weak",
+    "held",
+    "weakened",
+    "moved",
+    "broke",
+    "undecided",
+    "not_testable",
+    "changed",
     "premise_holds",
     "premise_fails",
     "unanswerable",
@@ -29,6 +36,13 @@ FOUND: dict[Found, str] = {
     "inconclusive": "a claim could be neither supported nor refuted",
     "unclaimed": "nothing was claimed",
     "weak": "steering is fragile: a limit of its rule is broken",
+    "held": "an earlier claim holds here too",
+    "weakened": "the effect of an earlier claim is less here",
+    "moved": "an earlier claim holds at another layer or head",
+    "broke": "an earlier claim, or the behaviour it is about, is gone",
+    "undecided": "an earlier claim is neither held nor gone",
+    "not_testable": "an earlier claim cannot be asked of this model",
+    "changed": "what was not supported earlier has another verdict here",
     "premise_holds": "the model does what the question says",
     "premise_fails": "the model does not do what the question says",
     "unanswerable": "the question cannot be put to this model",
@@ -60,6 +74,10 @@ class Item(Frozen):
     feature: Annotated[str, Field(pattern=r"^\d{1,4}/\d{1,9}$")] | None = Field(
         default=None, description="LAYER/FEATURE to be described, in place of a question."
     )
+    claims: Text | None = Field(
+        default=None,
+        description="Run, report.json or model whose claims are tested again; {baseline} is the spec's.",
+    )
     pairs: Text | None = Field(default=None, description="File of contrast pairs (from the spec's own folder).")
     matrix: dict[Name, tuple[str | int, ...]] | tuple[dict[Name, str | int], ...] = Field(
         default=(),
@@ -68,10 +86,17 @@ class Item(Frozen):
     budget: str | None = Field(default=None, description="What a run of it may spend; by default the audit's.")
     fails_if: tuple[Found, ...] | None = Field(default=None, description="By default the policy's.")
 
+    @property
+    def asks(self) -> str:
+        """What it asks, in words."""
+        if self.claims is not None:
+            return f"which claims of {self.claims} hold?"
+        return self.question or f"what does feature {self.feature} stand for?"
+
     @model_validator(mode="after")
     def _asks_one_thing(self) -> "Item":
-        if (self.question is None) == (self.feature is None):
-            raise ValueError("give `question` or `feature`, and not both")
+        if sum(one is not None for one in (self.question, self.feature, self.claims)) != 1:
+            raise ValueError("give one of `question`, `feature` and `claims`")
         return self
 
 
@@ -91,6 +116,9 @@ class Spec(Frozen):
     items: tuple[Item, ...] = Field(default=(), max_length=10_000, description="What each of them is asked.")
     batteries: tuple[Name, ...] = Field(
         default=(), description="Ready batteries that each of them is asked too: vesalius audit batteries."
+    )
+    baseline: Text | None = Field(
+        default=None, description="Model, run or report that the battery release-diff holds the others against."
     )
     calibrate: bool = Field(
         default=False, description="Whether questions of known truth are mixed in, to measure this audit itself."

@@ -116,6 +116,7 @@ def _found(outcome: Outcome, supported: Iterable[str]) -> tuple[Found, ...]:
     """In the order of `FOUND`."""
     verdicts = {claim.verdict for claim in outcome.claims}
     left = {claim.id for claim in outcome.claims if claim.verdict == "supported"} - {*supported}
+    again = {one.label for one in outcome.again}
     is_answered = not (outcome.failed or outcome.unanswerable)
     is_so: dict[Found, bool] = {
         "supported": bool([*supported]),
@@ -123,6 +124,13 @@ def _found(outcome: Outcome, supported: Iterable[str]) -> tuple[Found, ...]:
         "inconclusive": "inconclusive" in verdicts or bool(left),
         "unclaimed": is_answered and not outcome.claims,
         "weak": bool(outcome.weaknesses),
+        "held": "held" in again,
+        "weakened": "weakened" in again,
+        "moved": "moved" in again,
+        "broke": "broke" in again or outcome.is_gone,
+        "undecided": "undecided" in again,
+        "not_testable": "not testable" in again,
+        "changed": bool(again & {"newly supported", "newly refuted"}),
         "premise_holds": outcome.premise is True,
         "premise_fails": outcome.premise is False,
         "unanswerable": bool(outcome.unanswerable),

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ...tools import Subject, ToolError, load_subject
+from .._retest_desk import digest_of
 from ..asking import Where, ask, desk_for, start_run
 from ..commands.asking import consultant_of, planned_of, writer_of
 from ..ledger import LedgerError, read_ledger
@@ -22,7 +23,7 @@ from ..report.schema import Report, read_report
 from ..runs import RunFolder
 from ..settings import Settings
 from .cells import Cell
-from .outcome import blank, outcome_of
+from .outcome import Outcome, blank, compared_outcome, outcome_of
 
 RUN_DIGITS = 12  # of a cell's key in the name of its run
 
@@ -71,7 +72,7 @@ def _answer(cell: Cell, subject: Subject, settings: Settings, audit: str, told: 
     began = time.monotonic()
     fingerprint, trouble = subject.key.fingerprint, ""
     try:
-        found = outcome_of(cell, fingerprint, investigated(cell, subject, settings, audit, told))
+        found = _found(cell, subject, settings, audit, told)
     except (EndpointError, LedgerError, OSError, sqlite3.Error) as error:
         # Not the cell's doing: a full disk or an endpoint that went away would fail every cell after it too.
         return {"halt": f"{type(error).__name__}: {error}"}
@@ -84,6 +85,26 @@ def _answer(cell: Cell, subject: Subject, settings: Settings, audit: str, told: 
     tokens = _tokens(settings.home / "runs" / name_of(cell, fingerprint, audit)) if cell.by else 0
     took = time.monotonic() - began
     return {"done": found.model_dump(mode="json"), "seconds": took, "tokens": tokens, "trouble": trouble}
+
+
+def _found(cell: Cell, subject: Subject, settings: Settings, audit: str, told: Told) -> Outcome:
+    fingerprint = subject.key.fingerprint
+    if not cell.report:
+        return outcome_of(cell, fingerprint, investigated(cell, subject, settings, audit, told))
+    from ..comparing.inputs import SideA, SideB
+    from ..comparing.whole import compared
+
+    report = read_report(Path(cell.report))
+    if digest_of(report) != cell.report_digest:
+        raise ToolError(f"{cell.report} has changed since the audit began.", mend="Restore it, or run the audit again.")
+
+    def load(name: str) -> Subject:
+        return subject if name == cell.model else load_subject(name, settings.device)
+
+    path = settings.home / "runs" / name_of(cell, fingerprint, audit)
+    sides = SideA((report,), ()), SideB(cell.model, None)
+    whole, _ = compared(settings.home, *sides, load, cell.seed, path, lambda done, total, what: told(what))
+    return compared_outcome(cell, fingerprint, read_report(path / "report.json"), whole)
 
 
 def _tokens(run: Path) -> int:

@@ -47,7 +47,7 @@ def batteries_command(as_json: bool) -> None:
         return
     for name, one in known.items():
         print_line(name)
-        for said in (one.about, f"Needs {one.needs}.", *(f"{item.id}: {item.question}" for item in one.items)):
+        for said in (one.about, f"Needs {one.needs}.", *(f"{item.id}: {item.asks}" for item in one.items)):
             print_line(f"  {said}")
     print_line("")
     print_line("In a spec: batteries: [" + ", ".join(list(known)[:2]) + "]")
@@ -89,6 +89,10 @@ def run_command(
 
     refuse_unknown_place(on)
     spec, cells, store = _read(settings, path)
+    if on != "local" and any(cell.report for cell in cells):
+        raise ToolError(
+            f"Earlier claims lie on this machine, and `--on` is {on!r}.", mend="Run their items with --on local."
+        )
     if spec.planner == "llm":
         _refuse_without_endpoint(settings)
     with store.held():

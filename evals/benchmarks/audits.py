@@ -119,7 +119,7 @@ def _ray_killed(spec: Path, home: Path) -> bytes:
     """The table of the same audit on a cluster of this machine, of which an actor was killed."""
     run = AuditRun(spec, home, ("--workers", "2", "--on", "ray"))
     run.until(lambda: run.done() >= 1)
-    run.until(lambda: kill_one(descendants(run.process.pid), b"ray::"))
+    run.until(lambda: kill_one(descendants(run.process.pid), b"LetterBox"))
     run.ended()
     return run.table()
 

@@ -21,7 +21,7 @@ def cells(tmp_path, *names, more=""):
     return cells_of(*read_spec(path), tmp_path, Settings(home=tmp_path))
 
 
-@pytest.mark.parametrize("name", batteries())
+@pytest.mark.parametrize("name", sorted(batteries().keys() - {"release-diff"}))  # that one needs a run: test_earlier.py
 def test_every_battery_can_be_asked_of_a_model(name, tmp_path):
     found = cells(tmp_path, name)
     assert found

@@ -7,6 +7,7 @@ from vesalius.agent.audit.spec import read_spec
 from vesalius.agent.audit.spikes import rate_of, spikes
 from vesalius.agent.audit.table import table_of
 from vesalius.agent.audit.written import calibrated, headline, jsonl, junit, markdown, page
+from vesalius.agent.runs import UnreadableFile
 from vesalius.agent.settings import Settings
 from vesalius.tools.next_token import NextTokenArgs, next_token
 
@@ -26,6 +27,12 @@ def test_they_are_mixed_in_on_request_and_asked_of_the_reference_model(tmp_path)
     assert {cell.model for cell in spiked} == {"atlas"}
     assert {(cell.subject, cell.seed, cell.fails_if) for cell in spiked} == {(SPIKED, 3, ())}
     assert len(found) == 2 + len([*spikes(3)])
+
+
+def test_a_model_of_that_name_is_refused(tmp_path):
+    (tmp_path / "a.yaml").write_text(SPEC.replace("model: m", "model: m, label: spike-in") + "calibrate: true\n")
+    with pytest.raises(UnreadableFile, match="give your model another label"):
+        cells_of(*read_spec(tmp_path / "a.yaml"), tmp_path, Settings(home=tmp_path))
 
 
 def test_planted_pairs_are_of_two_kinds_and_null_pairs_of_one(atlas):

@@ -1,0 +1,133 @@
+"""Hidden rules: from ten decisions of a model and one instrument, foretell ninety others, and name the fields behind.
+
+After "Pando" (2604.11061, 2026). Small models decide about records of ten fields by a planted decision tree, and
+explain themselves faithfully, not at all, or by another tree (`organisms/hidden_rule.py`). Each arm sees the same ten
+labelled pairs and what one instrument says of the model; one predictor, the same for all, makes forecasts of that
+(`_hidden_predictor.py`). Prompting asks the model why. Beside every white-box arm stands a black box that spends as
+many passes on asking for decisions: only what a white box knows beyond that is worth its opening.
+
+How fields are cut, how forecasts are made, and which arm is reported as the best was chosen on organisms of the
+planting `scratch` of other seeds; the planting `adapter` is held out.
+
+`python -m vesalius.evals.benchmarks.hidden_rule FOLDER` measures in full and writes the table; a quick form is measured
+else. Organisms are kept under the home folder and made once.
+"""
+
+import hashlib
+import multiprocessing
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...agent.runs import write_whole
+from ...agent.settings import read_settings
+from ...tools import Progress, canonical, one_thread
+from ..metric import Metric
+from ..organisms._hidden_folder import CODE, HiddenRule, Plan, load
+from ..organisms._hidden_training import Planting
+from ..organisms.hidden_rule import DEPTHS, build, cores, plans
+from ._hidden_figures import Audited, figures, table
+from ._hidden_trials import Outcome, outcomes
+from ._results_folder import results_folder, told
+
+COMMAND = "python -m vesalius.evals.benchmarks.hidden_rule FOLDER"
+SEED = 0
+
+
+@dataclass(frozen=True)
+class Form:
+    """How much is measured."""
+
+    repeats: tuple[tuple[Planting, int], ...]  # organisms of each kind and depth, by planting (count)
+    depths: tuple[int, ...]
+    transcripts: int  # of each organism (count)
+
+    def plans(self, seed: int) -> list[Plan]:
+        """The organisms."""
+        return plans(seed, dict(self.repeats), self.depths)
+
+
+QUICK = Form((("scratch", 1), ("adapter", 1)), (2,), 2)
+FULL = Form((("scratch", 1), ("adapter", 1)), DEPTHS, 2)
+
+
+def measure(seed: int, progress: Progress, full: bool = False) -> dict[str, Metric]:
+    """Accuracy per arm and kind, fields found, and what white boxes gain.
+
+    Args:
+        seed: draws every rule, model and record.
+        full: all depths; one else, in a few minutes.
+    """
+    return figures(measure_all(seed, progress, FULL if full else QUICK))
+
+
+def measure_all(seed: int, progress: Progress, form: Form, cache: Path | None = None) -> Audited:
+    """Make the organisms that are not there yet, and let every arm audit all of them.
+
+    Args:
+        cache: Folder of the organisms; one under the home folder where none is given.
+    """
+    asked, folder = form.plans(seed), cache or cache_folder(seed)
+    due = sum(not (folder / plan.name).exists() for plan in asked)
+    total = due + len(asked)
+    build(asked, folder, lambda done, _, what: progress(done, total, what))
+    found: dict[str, list[Outcome]] = {}
+    for done, (name, some) in enumerate(_audits(asked, folder, form.transcripts), start=due + 1):
+        found[name] = some
+        progress(done, total, f"{name} audited")
+    cards = [load(plan, folder).card for plan in asked]
+    return Audited(
+        outcomes=[one for plan in asked for one in found[plan.name]],
+        refused=[f"{card['name']}: {_below(one)}" for card in cards for one in card["refused"]],
+        build_cpu_seconds=sum(card["cpu_seconds"] for card in cards),
+    )
+
+
+def cache_folder(seed: int) -> Path:
+    """Where the organisms of a seed lie; its name changes with the code that makes them."""
+    made_by = hashlib.sha256(canonical(CODE).encode()).hexdigest()[:12]
+    return read_settings().home / "benchmarks" / "hidden_rule" / f"seed-{seed}-{made_by}"
+
+
+def audit(plan: Plan, folder: Path, n_transcripts: int) -> tuple[str, list[Outcome]]:
+    """Every arm on one organism."""
+    organism: HiddenRule = load(plan, folder)
+    with one_thread():
+        return plan.name, list(outcomes(organism, n_transcripts))
+
+
+def _audits(asked: Sequence[Plan], folder: Path, n_transcripts: int) -> Iterator[tuple[str, list[Outcome]]]:
+    if cores() == 1:
+        yield from (audit(plan, folder, n_transcripts) for plan in asked)
+        return
+    with ProcessPoolExecutor(cores(), mp_context=multiprocessing.get_context("spawn")) as pool:
+        jobs = [pool.submit(audit, plan, folder, n_transcripts) for plan in asked]
+        try:
+            yield from (job.result() for job in as_completed(jobs))
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _below(attempt: dict[str, float | None]) -> str:
+    paths = attempt["paths"]
+    explained = "" if paths is None else f", {paths:.3f} of its explanations as trained"
+    return f"{attempt['decisions']:.3f} of its decisions were the rule's{explained}, after {attempt['steps']} steps"
+
+
+def main(argv: list[str] | None = None, measured: Callable[[int, Progress, Form], Audited] = measure_all) -> None:
+    """Measure in full, and write the table into a folder."""
+    folder = results_folder(COMMAND, __doc__, argv)
+    clock = time.monotonic()
+
+    def say(done: int, total: int, what: str) -> None:
+        left = f"{(time.monotonic() - clock) / done * (total - done):.0f} s left" if done else "starting"
+        told(done, total, f"{left}  {what}")
+
+    write_whole(folder / "hidden_rule.md", table(measured(SEED, say, FULL), COMMAND))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,96 @@
+"""Claims of earlier reports as items: which reports are meant, and what comes of them on other weights."""
+
+import pytest
+from finished_runs import finish
+from vesalius.agent.asking import Where
+from vesalius.agent.audit.cells import cells_of
+from vesalius.agent.audit.outcome import Again, blank
+from vesalius.agent.audit.spec import read_spec
+from vesalius.agent.audit.store import Store
+from vesalius.agent.audit.table import table_of
+from vesalius.agent.audit.working import _answer
+from vesalius.agent.planners.interface import ContrastPair
+from vesalius.agent.runs import UnreadableFile
+from vesalius.agent.settings import Settings
+
+WOMEN = ("Mary", "Patricia", "Jennifer", "Linda", "Elizabeth", "Barbara", "Susan", "Jessica", "Sarah", "Karen")
+MEN = ("James", "John", "Robert", "Michael", "William", "David", "Richard", "Joseph", "Thomas", "Daniel")
+PAIRS = tuple(
+    ContrastPair(clean=f"{one} said that", corrupted=f"{other} said that", answer="she", foil="he")
+    for one, other in zip((*WOMEN, "Lisa", "Nancy"), (*MEN, "Mark", "Paul"), strict=True)
+)
+SPEC = "audit: a\nsubjects: [{model: atlas}]\nitems: [{id: x, claims: %s}]\n"
+
+
+@pytest.fixture
+def asked(atlas, tmp_path):
+    return finish(Where(tmp_path, use_memory=False), atlas, "Does the answer depend on the name?", PAIRS)
+
+
+def cells(text, home):
+    (home / "a.yaml").write_text(text)
+    return cells_of(*read_spec(home / "a.yaml"), home, Settings(home=home))
+
+
+def test_a_run_a_report_and_a_model_name_the_same_claims_and_where_they_lie_is_no_part_of_the_key(asked, tmp_path):
+    run = asked.folder.path
+    (tmp_path / "copy.json").write_bytes((run / "report.json").read_bytes())
+    battery = "audit: a\nsubjects: [{model: atlas}]\nbaseline: atlas\nbatteries: [release-diff]\n"
+    texts = [SPEC % name for name in (run.name, "copy.json", "atlas")] + [battery]
+    found = [cells(text, tmp_path) for text in texts]
+    assert [len(one) for one in found] == [1, 1, 1, 1]
+    assert {one[0].report_digest for one in found} == {found[0][0].report_digest}
+    assert len({one[0].asked for one in found[:3]}) == 1
+    assert found[3][0].fails_if == ("weakened", "moved", "broke")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (SPEC % "nowhere", "line 3, `items.0.`: there is no run, report or model 'nowhere'"),
+        (SPEC % '"{baseline}"', "give `baseline`"),
+        (SPEC % "atlas, pairs: p.csv", "leave `matrix` and `pairs` out"),
+        (SPEC % "atlas, question: 'Does a word trigger another answer?'", "give one of `question`, `feature` and"),
+    ],
+)
+def test_what_names_no_claims_is_refused_with_its_line(text, told, tmp_path):
+    with pytest.raises(UnreadableFile, match=told.replace("[", r"\[")):
+        cells(text, tmp_path)
+
+
+def test_claims_hold_on_the_same_weights_and_are_told_so(asked, atlas, tmp_path):
+    (cell,) = cells(SPEC % asked.folder.path.name, tmp_path)
+    answer = _answer(cell, atlas, Settings(home=tmp_path), "a", lambda step: None)
+    store = Store(tmp_path, "a")
+    from vesalius.agent.audit.outcome import Outcome
+
+    found = Outcome.model_validate(answer["done"])
+    assert [one.label for one in found.again] == ["held"]
+    store.keep_weights(cell.model, found.fingerprint)
+    store.keep(cell, found, answer["seconds"])
+    (row,) = table_of("a", [cell], store.found([cell])).rows
+    assert row.found == ("supported", "held")
+    assert (tmp_path / "runs" / found.run / "comparison.json").is_file()
+
+
+def test_a_report_that_changed_since_is_not_tested(asked, atlas, tmp_path):
+    (cell,) = cells(SPEC % asked.folder.path.name, tmp_path)
+    changed = cell.model_copy(update={"report_digest": "other"})
+    answer = _answer(changed, atlas, Settings(home=tmp_path), "a", lambda step: None)
+    assert "has changed since the audit began" in answer["done"]["unanswerable"]
+
+
+@pytest.mark.parametrize(
+    ("labels", "is_gone", "found"),
+    [
+        (("weakened", "moved"), False, {"weakened", "moved"}),
+        (("held",), True, {"held", "broke"}),
+        (("not testable", "newly supported", "unchanged"), False, {"not_testable", "changed"}),
+    ],
+)
+def test_every_label_is_a_word_of_the_table(labels, is_gone, found, asked, tmp_path):
+    (cell,) = cells(SPEC % asked.folder.path.name, tmp_path)
+    again = tuple(Again(claim=f"c{i}", label=label, reason="so") for i, label in enumerate(labels))
+    outcome = blank(cell, "w").model_copy(update={"again": again, "is_gone": is_gone})
+    (row,) = table_of("a", [cell], {cell: outcome}).rows
+    assert {*row.found} == found | {"unclaimed"}
