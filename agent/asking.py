@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 from ..tools import ToolError
 from .approving import Waiting
 from .planners.interface import ContrastPair
-from .planners.reading import PRESUMING, form_of, read_question
+from .planners.reading import PRESUMING, form_of, read_question, refuse_without_prompts
 from .runs import Planned, Put, RunFolder, RunInfo
 
 if TYPE_CHECKING:
@@ -73,6 +73,7 @@ def start_run(
     """
     refuse_what_is_no_text(question)
     task = read_question(question, pairs)
+    refuse_without_prompts(task, bool(subject.tasks))
     for prompt, answer in [(task.prompt, task.answer)] if task.kind == "why" else [(p.clean, p.answer) for p in pairs]:
         subject.answer_token(prompt, answer)
     if task.kind == "feature":

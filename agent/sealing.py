@@ -91,7 +91,7 @@ def sealable(
         "arms": arms,
         "twin_arms": tuple(_control(arm, f"{TWIN}, {arm.label}") for arm in arms),
         "shuffled_arm": next(_shuffled(prediction, arms), None),
-        "smallest_effect": SMALLEST_EFFECT,
+        "smallest_effect": _bar(prediction),
         "chance": max(prediction.chance, _chance(arms)),
         "expected": _seen(arms, explored) if prediction.direction == "positive" else None,
     }
@@ -209,6 +209,11 @@ def _seen(arms: Sequence[Arm], explored: Sequence[Measurement]) -> float | None:
     """The largest effect that exploration saw of the units of these arms."""
     mine = {unit_of_arm(arm) for arm in arms}
     return max((cell["effect"] for m in explored for unit, cell in units_in(m) if unit in mine), default=None)
+
+
+def _bar(prediction: Prediction) -> float:
+    """The effect that counts as small: ours, or more where an effect is predicted to be larger; never less."""
+    return max(SMALLEST_EFFECT, prediction.smallest_effect) if prediction.direction == "positive" else SMALLEST_EFFECT
 
 
 def _chance(arms: Sequence[Arm]) -> float:

@@ -11,7 +11,9 @@ same words stood: any two words make some difference, and a claim about these ha
 """
 
 import random
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
 
 from pydantic import Field, model_validator
 
@@ -42,6 +44,7 @@ class TwoPrompts(Frozen):
 
 class AnswerContrastArgs(ToolArgs):
     pairs: tuple[TwoPrompts, ...] = Field(description="Prompts with their counterparts.", min_length=1)
+    about: str = Field("", description="What the prompts differ in, in words: tells several such questions apart.")
     others: tuple[str, ...] = Field(
         (), description="Words that the control draws from; none for all that the vocabulary has whole."
     )
@@ -126,13 +129,23 @@ def answer_contrast(subject: Subject, args: AnswerContrastArgs, progress: Progre
     )
 
 
-class Span(Frozen):
-    """Two prompts in words: what they share, and what stands between that in each."""
+class Span(NamedTuple):
+    """Two prompts, and the words that stand in each between what they share."""
 
-    before: tuple[str, ...]
+    base: str
+    corrupted: str
     mine: tuple[str, ...]
     theirs: tuple[str, ...]
-    after: tuple[str, ...]
+    n_before: int  # words that they share at the beginning
+
+    def put(self, side: Literal["mine", "theirs"], words: Sequence[str]) -> str:
+        """One of the prompts with other words in those places, all else as it was, line breaks too."""
+        text, own = (self.base, self.mine) if side == "mine" else (self.corrupted, self.theirs)
+        if not own:
+            return text
+        spans = [found.span() for found in re.finditer(r"\S+", text)]
+        start, end = spans[self.n_before][0], spans[self.n_before + len(own) - 1][1]
+        return text[:start] + " ".join(words) + text[end:]
 
 
 def differing(base: str, corrupted: str) -> Span:
@@ -140,20 +153,16 @@ def differing(base: str, corrupted: str) -> Span:
     one, other = base.split(), corrupted.split()
     start = _common(one, other)
     end = _common(one[start:][::-1], other[start:][::-1])
-    mine, theirs = (words[start : len(words) - end] for words in (one, other))
-    return Span(before=tuple(one[:start]), mine=tuple(mine), theirs=tuple(theirs), after=tuple(one[len(one) - end :]))
+    mine, theirs = (tuple(words[start : len(words) - end]) for words in (one, other))
+    return Span(base, corrupted, mine, theirs, start)
 
 
-def drawn_in_place(spans: Iterable[Span], words: Sequence[str], rng: random.Random) -> list[tuple[str, str]]:
+def drawn_in_place(spans: Sequence[Span], words: Sequence[str], rng: random.Random) -> list[tuple[str, str]]:
     """Both prompts of each pair with random words where they differ: the same where the same words stood."""
     distinct = sorted({side for span in spans for side in (span.mine, span.theirs) if side})
     drawn = iter(rng.sample(words, sum(map(len, distinct))))
     put = {side: tuple(next(drawn) for _ in side) for side in distinct} | {(): ()}
-
-    def text(span: Span, side: tuple[str, ...]) -> str:
-        return " ".join((*span.before, *put[side], *span.after))
-
-    return [(text(span, span.mine), text(span, span.theirs)) for span in spans]
+    return [(span.put("mine", put[span.mine]), span.put("theirs", put[span.theirs])) for span in spans]
 
 
 def _common(one: Sequence[str], other: Sequence[str]) -> int:

@@ -8,7 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from ...tools import Frozen, ToolError, digest
+from ...tools import Frozen, ToolError, canonical, digest
 from ..budget import budget_of, prices_of
 from ..commands.asking import read_pairs
 from ..planners.interface import ContrastPair
@@ -20,6 +20,7 @@ from .spec import AuditedModel, Found, Item, Spec
 from .spec_lines import Lined
 
 SLOT = re.compile(r"\{([A-Za-z0-9._-]+)\}")
+HOW = ("refute", "refute_attempts", "writer", "blind", "probes")
 MOST_CELLS = 100_000
 SPIKED = "spike-in"  # in a model's place
 Truth = Literal["planted", "null"]
@@ -38,6 +39,7 @@ class Cell(Frozen):
     planner: str
     by: str  # language model that plans; empty where code does
     budget: str
+    how: str = ""  # settings beyond the spec that change an answer
     fails_if: tuple[Found, ...]
     report: str = ""  # file of an earlier report, whose claims are tested again
     report_digest: str = ""  # of all that is in it
@@ -46,7 +48,7 @@ class Cell(Frozen):
     @property
     def asked(self) -> str:
         """Stands for the cell's place in the table and all that could change its answer, but the weights."""
-        fields = ("item", "subject", "question", "seed", "planner", "by", "budget")
+        fields = ("item", "subject", "question", "seed", "planner", "by", "budget", "how")
         plain = {name: getattr(self, name) for name in fields}
         pairs = [pair.model_dump(mode="json") for pair in self.pairs]
         if self.report:  # where it lies says nothing
@@ -71,6 +73,7 @@ def cells_of(spec: Spec, lined: Lined, folder: Path, settings: Settings) -> tupl
     """
     found: list[Cell] = []
     by = settings.planner_model if spec.planner == "llm" else ""
+    how = canonical({name: getattr(settings, name) for name in HOW})
     budget = _budget(spec.budget, lined.place(("budget",)), settings)
     for source in _sources(spec, lined, folder):
         item, place = source.item, source.place
@@ -79,11 +82,11 @@ def cells_of(spec: Spec, lined: Lined, folder: Path, settings: Settings) -> tupl
             fails_if = spec.policy.fails_if if item.fails_if is None else item.fails_if
             for subject, seed in itertools.product(spec.subjects, spec.seeds):
                 of = {"subject": subject.name, "model": _loaded_as(subject, folder), "seed": seed}
-                found.append(Cell(**asked, **of, budget=own, planner=spec.planner, by=by, fails_if=fails_if))
+                found.append(Cell(**asked, **of, budget=own, planner=spec.planner, by=by, how=how, fails_if=fails_if))
             if len(found) > MOST_CELLS:
                 raise UnreadableFile(f"{place}: the audit has more than {MOST_CELLS:,} cells; split it.")
     _refuse_repeats(found, lined)
-    return (*found, *(_spiked(spec, by, budget) if spec.calibrate else ()))
+    return (*found, *(_spiked(spec, by, budget, how) if spec.calibrate else ()))
 
 
 def _asked(item: Item, source: "_Source", spec: Spec, settings: Settings) -> Iterator[dict[str, Any]]:
@@ -149,7 +152,7 @@ def _refuse_repeats(cells: Sequence[Cell], lined: Lined) -> None:
         raise UnreadableFile(f"{lined.name}: more than one item is called {', '.join(twice)}; give each its own `id`.")
 
 
-def _spiked(spec: Spec, by: str, budget: str) -> Iterator[Cell]:
+def _spiked(spec: Spec, by: str, budget: str, how: str) -> Iterator[Cell]:
     """Questions of known truth, asked with the first seed by whoever plans the others."""
     from .spikes import MODEL, spikes
 
@@ -158,7 +161,9 @@ def _spiked(spec: Spec, by: str, budget: str) -> Iterator[Cell]:
     seed = spec.seeds[0]
     for one in spikes(seed):
         asked = {"item": one.item, "question": one.question, "pairs": one.pairs, "seed": seed, "spike": one.truth}
-        yield Cell(**asked, subject=SPIKED, model=MODEL, planner=spec.planner, by=by, budget=budget, fails_if=())
+        yield Cell(
+            **asked, subject=SPIKED, model=MODEL, planner=spec.planner, by=by, budget=budget, how=how, fails_if=()
+        )
 
 
 def _loaded_as(subject: AuditedModel, folder: Path) -> str:
@@ -201,6 +206,7 @@ def _filled(item: Item, place: str) -> Iterator[tuple[str, str, str]]:
 
 
 def _rows(item: Item) -> Iterator[dict[str, str | int]]:
+    assert item.matrix is not None, "asked of items with a matrix alone"
     if isinstance(item.matrix, dict):
         for values in itertools.product(*item.matrix.values()):
             yield dict(zip(item.matrix, values, strict=True))

@@ -41,7 +41,7 @@ class Outcome(Frozen):
 
     item: str = Field(description="The item, with its place in the matrix.")
     subject: str = Field(description="Label of the model.")
-    fingerprint: str = Field(description="Of its weights.")
+    fingerprint: str = Field(description="Of its weights, and of the data and the dictionary beside them.")
     seed: int = Field(description="Seed of everything random.")
     question: str = Field(description="What was asked.")
     premise: bool | None = Field(default=None, description="Whether the model does what the question says.")

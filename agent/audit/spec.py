@@ -12,6 +12,8 @@ from .spec_lines import Lined
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,39}$")]
 Text = Annotated[str, Field(min_length=1, max_length=4000)]
 Seed = Annotated[int, Field(ge=0)]
+Values = Annotated[tuple[str | int, ...], Field(min_length=1)]
+Matrix = dict[Name, Values] | tuple[dict[Name, str | int], ...]
 Found = Literal[
     "supported",
     "refuted",
@@ -79,8 +81,9 @@ class Item(Frozen):
         description="Run, report.json or model whose claims are tested again; {baseline} is the spec's.",
     )
     pairs: Text | None = Field(default=None, description="File of contrast pairs (from the spec's own folder).")
-    matrix: dict[Name, tuple[str | int, ...]] | tuple[dict[Name, str | int], ...] = Field(
-        default=(),
+    matrix: Matrix | None = Field(
+        default=None,
+        min_length=1,
         description="Values for {NAME} in question and pairs: every combination of lists, or a row for each.",
     )
     budget: str | None = Field(default=None, description="What a run of it may spend; by default the audit's.")

@@ -1,5 +1,6 @@
 """YAML of which every value knows its line, so that an error can point at it."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -7,6 +8,8 @@ import yaml
 
 from ..runs import UnreadableFile
 
+PLAIN_INT, PLAIN_BOOL = re.compile(r"-?(0|[1-9]\d{0,17})"), re.compile(r"[Tt]rue|[Ff]alse")
+NOTHING = re.compile(r"(?!)")
 MOST_CHARACTERS = 1_000_000
 MOST_NODES = 100_000  # with what aliases repeat: a few lines of them can stand for more than memory holds
 
@@ -37,6 +40,8 @@ class Lined:
             raise UnreadableFile(f"{name}{where}: {getattr(error, 'problem', None) or error}.") from error
         except RecursionError as error:
             raise UnreadableFile(f"{name} is nested too deep.") from error
+        except ValueError as error:  # a date that there is not, a number of thousands of digits
+            raise UnreadableFile(f"{name} holds a value that is none of its kind: {error}.") from error
         finally:
             loader.dispose()
 
@@ -63,6 +68,15 @@ class Lined:
                 waiting += [part for pair in node.value for part in pair]
             elif isinstance(node, yaml.SequenceNode):
                 waiting += node.value
+            elif isinstance(node, yaml.ScalarNode):
+                self._refuse_misread(node)
+
+    def _refuse_misread(self, node: yaml.ScalarNode) -> None:
+        """What YAML takes for another value than stands there, as it does of NO, 010 and 12:30."""
+        plain = {"int": PLAIN_INT, "bool": PLAIN_BOOL, "timestamp": NOTHING}.get(node.tag.rpartition(":")[2])
+        if plain is not None and not plain.fullmatch(node.value):
+            where = f"{self.name}, line {node.start_mark.line + 1}"
+            raise UnreadableFile(f"{where}: YAML takes `{node.value[:40]}` for something else; put it in quotes.")
 
     def _refuse_repeats(self, node: yaml.MappingNode) -> None:
         keys: set[str] = set()

@@ -29,7 +29,7 @@ HANGS = (
     ("gender", "name", "given", ("woman", "man")),
 )
 HELD = ("Dallas", "Chicago")  # cities whose state is worked out on the way, as it was placed
-FALSE = (("Dallas", "Denver"), ("Chicago", "Boston"))  # capitals of other states
+ALIKE = (("city_state", "city_in", "state"), ("two_hop", "ruled", "capital"))  # asked of cities of one state
 
 
 class Spike(Frozen):
@@ -85,8 +85,11 @@ def spikes(seed: int) -> Iterator[Spike]:
     for city in HELD:
         question = why_question(capitals[city], prompt.format(city=city))
         yield Spike(item=f"planted-{city}", truth="planted", question=question)
-    for city, capital in FALSE:
-        yield Spike(item=f"null-{city}", truth="null", question=why_question(capital, prompt.format(city=city)))
+    for number, (family, wording, answer_slot) in enumerate(ALIKE, start=len(HANGS) + 1):
+        text = next(t["text"] for t in families[family]["templates"] if t["id"] == wording)
+        pairs = _of_one_state([row["slots"] for row in families[family]["rows"]], text, answer_slot, seed)
+        question = f"Does the answer change with the city of spike-in {number}?"
+        yield Spike(item=f"null-{number}", truth="null", question=question, pairs=pairs)
     yield Spike(item="null-trigger", truth="null", question="Does a word trigger another answer?")
 
 
@@ -99,6 +102,21 @@ def rate_of(supported: Sequence[bool]) -> Rate:
         return Rate(n=0, n_supported=0, low=None, high=None)
     interval = scipy.stats.binomtest(found, n).proportion_ci(LEVEL, method="exact")
     return Rate(n=n, n_supported=found, low=float(interval.low), high=float(interval.high))
+
+
+def _of_one_state(rows: list[dict[str, str]], text: str, slot: str, seed: int) -> tuple[ContrastPair, ...]:
+    """Two cities of one state each, so that the answer is one, against that of another state."""
+    rng, by_state = random.Random(f"{seed} {slot}"), {}
+    for row in rows:
+        by_state.setdefault(row["state"], []).append(row)
+    found = []
+    for state, cities in by_state.items():
+        one, other = rng.sample(cities, 2)
+        foil = rng.choice([row[slot] for row in rows if row["state"] != state])
+        found.append(
+            ContrastPair(clean=text.format(**one), corrupted=text.format(**other), answer=one[slot], foil=foil)
+        )
+    return tuple(found)
 
 
 def _pairs(prompts: Sequence[str], against: Sequence[str], answers: tuple[str, str]) -> tuple[ContrastPair, ...]:

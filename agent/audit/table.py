@@ -67,9 +67,10 @@ class Audited(Frozen):
 def table_of(audit: str, cells: Sequence[Cell], outcomes: Mapping[Cell, Outcome]) -> Audited:
     """The table of an audit, as far as it is done."""
     own, spiked = ([cell for cell in cells if bool(cell.spike) is wanted] for wanted in (False, True))
-    q, with_spikes = _corrected(own, outcomes), _corrected(cells, outcomes)
-    # What is known to be true beforehand would make it easier for all else to count as found.
-    beside = tuple(_row(cell, outcomes.get(cell), with_spikes) for cell in spiked)
+    q = _corrected(own, outcomes)
+    # Each as if it alone stood among the audit's own: several that are known to be true would make it easier for all
+    # others to count as found.
+    beside = tuple(_row(cell, outcomes.get(cell), _corrected([*own, cell], outcomes)) for cell in spiked)
     return Audited(
         audit=audit,
         rows=tuple(_row(cell, outcomes.get(cell), q) for cell in own),

@@ -8,13 +8,15 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
+from functools import lru_cache
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from ...tools import Subject, ToolError, load_subject
+from ...tools import Subject, ToolError, digest, load_subject
 from .._retest_desk import digest_of
 from ..asking import Where, ask, desk_for, start_run
+from ..bench import trained_dictionary
 from ..commands.asking import consultant_of, planned_of, writer_of
 from ..ledger import LedgerError, read_ledger
 from ..planners.llm_endpoint import EndpointError
@@ -52,7 +54,7 @@ def work(connection: Connection, settings: Settings, audit: str, download: bool,
     except (ToolError, OSError) as error:
         connection.send({"unloadable": getattr(error, "message", str(error)), "mend": getattr(error, "mend", "")})
         return
-    connection.send({"loaded": subject.key.fingerprint})
+    connection.send({"loaded": identity_of(subject)})
     while True:
         try:
             cell = Cell.model_validate(connection.recv())
@@ -68,9 +70,17 @@ def _end_with(parent: int) -> None:
     os._exit(0)
 
 
+@lru_cache(maxsize=1)
+def identity_of(subject: Subject) -> str:
+    """Stands for all of a model that an answer can hang on: its weights, and the data and dictionary beside them."""
+    dictionary = trained_dictionary(subject)
+    beside = [family.model_dump(mode="json") for family in subject.tasks], list(subject.texts)
+    return digest([subject.key.fingerprint, *beside, dictionary.digest if dictionary else ""])
+
+
 def _answer(cell: Cell, subject: Subject, settings: Settings, audit: str, told: Told) -> dict[str, Any]:
     began = time.monotonic()
-    fingerprint, trouble = subject.key.fingerprint, ""
+    fingerprint, trouble = identity_of(subject), ""
     try:
         found = _found(cell, subject, settings, audit, told)
     except (EndpointError, LedgerError, OSError, sqlite3.Error) as error:
@@ -88,7 +98,7 @@ def _answer(cell: Cell, subject: Subject, settings: Settings, audit: str, told: 
 
 
 def _found(cell: Cell, subject: Subject, settings: Settings, audit: str, told: Told) -> Outcome:
-    fingerprint = subject.key.fingerprint
+    fingerprint = identity_of(subject)
     if not cell.report:
         return outcome_of(cell, fingerprint, investigated(cell, subject, settings, audit, told))
     from ..comparing.inputs import SideA, SideB
@@ -138,7 +148,7 @@ def name_of(cell: Cell, fingerprint: str, audit: str) -> str:
 
 
 def _run_of(cell: Cell, subject: Subject, settings: Settings, where: Where, audit: str) -> RunFolder:
-    name = name_of(cell, subject.key.fingerprint, audit)
+    name = name_of(cell, identity_of(subject), audit)
     if (where.home / "runs" / name / "run.json").is_file():
         return RunFolder.open(where.home, name)
     asked = settings.seed, settings.device, cell.pairs, "", planned_of(settings)

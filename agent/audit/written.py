@@ -20,9 +20,11 @@ FILES = ("table.jsonl", "summary.md", "summary.html", "junit.xml")
 COUNTED = {"fails": "failing", "passes": "passing", "not done": "not done"}
 SPIKED_ON = (
     "They were put to the reference model, among the others and judged alike: small clear cases, which say how sharp "
-    "the audit is and not how hard its models are."
+    "the audit is and not how hard its models are. Intervals take them for independent, which questions about one "
+    "model are not quite."
 )
 HEAD = ("item", "model", "seed", "", "found", "answer")
+_UNDER = "| --- "
 # Not written in XML 1.0, whatever a model says.
 _XML = {code: f"\\u{code:04x}" for code in (*range(0x20), 0x7F, 0xFFFE, 0xFFFF) if chr(code) not in "\n\t"}
 
@@ -62,7 +64,7 @@ def markdown(audited: Audited) -> str:
         f"**{headline(audited)}**",
         "",
         _rule(HEAD),
-        _rule(["---"] * len(HEAD)),
+        _UNDER * len(HEAD) + "|",
     ]
     lines += [_rule(map(markdown_text, summary_cells(row))) for row in audited.rows]
     lines += ["", "What is found: " + "; ".join(f"**{name}** {said}" for name, said in FOUND.items()) + ".", ""]
@@ -74,7 +76,7 @@ def _spiked_in_markdown(audited: Audited) -> list[str]:
     rows = [_rule((row.item, row.spike, ", ".join(row.found))) for row in audited.spiked]
     head = ("spike-in", "truth", "found")
     told = [f"**{calibrated(audited)}** {SPIKED_ON}", ""]
-    return [*told, _rule(head), _rule(["---"] * len(head)), *rows, ""]
+    return [*told, _rule(head), _UNDER * len(head) + "|", *rows, ""]
 
 
 def calibrated(audited: Audited) -> str:

@@ -1,6 +1,7 @@
 """`vesalius ask`: from the question to the printed answer."""
 
 import csv
+import io
 import json
 import shlex
 import sys
@@ -245,8 +246,10 @@ def read_pairs(path: Path) -> tuple[ContrastPair, ...]:
         UnreadableFile: not there, not of that form, or a row without clean, corrupted, answer and foil.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        if path.exists() and not path.is_file():
+            raise OSError("it is no file")  # a pipe would be waited for, and can be read once alone
+        text = path.read_bytes().decode("utf-8-sig")  # line breaks as they are: they may stand in a prompt
+    except (OSError, UnicodeDecodeError, ValueError) as error:
         raise UnreadableFile(f"{path} cannot be read: {error}. It must hold {PAIRS_DUE}.") from error
     return pairs_in(text, str(path))
 
@@ -258,7 +261,9 @@ def pairs_in(text: str, name: str) -> tuple[ContrastPair, ...]:
         UnreadableFile: not of that form, or a row without clean, corrupted, answer and foil.
     """
     try:
-        rows: Any = list(csv.DictReader(text.splitlines())) if name.lower().endswith(".csv") else json.loads(text)
+        rows: Any = (
+            list(csv.DictReader(io.StringIO(text, newline=""))) if name.lower().endswith(".csv") else json.loads(text)
+        )
         pairs = TypeAdapter(tuple[ContrastPair, ...]).validate_python(rows)
     except (json.JSONDecodeError, csv.Error, RecursionError) as error:
         raise UnreadableFile(f"{name} cannot be read: {error}. It must hold {PAIRS_DUE}.") from error

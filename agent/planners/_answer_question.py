@@ -9,15 +9,15 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ...tools import Place, put_in
-from .._evidence import Arm, Hypothesis, Prediction
-from ._clusters import clustered, forward, some
+from .._evidence import SMALLEST_EFFECT, Arm, Hypothesis, Prediction
+from ._clusters import clustered, forward, some, together
 from ._plain import name
 from .interface import ContrastPair, Experiment, Proposal, View
 from .reading import TAKING_PAIRS
 
 TOOL, SCAN = "answer_contrast", "trigger_scan"
-CONTRAST, ASKED = "contrast", "answered"  # keys
-TURNS = 0.5  # of the prompts: what a word turns, from which it is worth a test
+CONTRAST, REVERSED, ASKED = "contrast", "contrast reversed", "answered"  # keys
+TURNS = 0.5  # of the prompts, or of the answer's share: what a word has to turn, to be a trigger
 MOST_TRIGGERS = 3
 ROWS_PER_FAMILY = (2, 6)  # prompts of each kind of task to explore, and to confirm
 MIN_PROMPTS = 8
@@ -31,9 +31,12 @@ def explorations(view: View, seed: int) -> Iterator[Experiment]:
         asked = {"prompts": prompts, "answers": _of(view, "answer"), "foils": _of(view, "foil")}
         yield Experiment(key=ASKED, tool="next_token", args=asked, why="which of both answers does it lean to?")
     if view.task.kind in TAKING_PAIRS:
-        pairs = _split(_oriented(view), seed)[0]
         why = f"how far the answer hangs on {name(view.task.behaviour)} in some of the pairs"
-        yield _contrast(CONTRAST, pairs, why)
+        yield _contrast(CONTRAST, _split(_oriented(view), seed)[0], view.task.behaviour, why)
+        if is_reversed(view):
+            why = "the same the other way round, since the answer went there"
+            pairs = _split(_exchanged(_oriented(view)), seed)[0]
+            yield _contrast(REVERSED, pairs, f"{view.task.behaviour}, reversed", why)
         return
     prompts = [prompt for some_of in _prompts(view, seed) for prompt in some_of]
     if len(prompts) < MIN_PROMPTS:
@@ -51,34 +54,62 @@ def explorations(view: View, seed: int) -> Iterator[Experiment]:
     )
     for word, place, payload in triggers(view):
         why = f"how far {name(word)} turns these prompts to {name(payload)}"
-        yield _contrast(f"{CONTRAST} {word}", _with_word(explore, word, place, payload, ""), why)
+        pairs = _with_word(explore, word, place, payload, "")
+        yield _contrast(f"{CONTRAST} {word}", pairs, _called(word, place, payload), why)
 
 
 def proposals(view: View, seed: int) -> tuple[Proposal, ...]:
     """Predictions about prompts that nothing was seen on."""
     if view.task.kind in TAKING_PAIRS:
-        pairs = _split(_oriented(view), seed)[1]
-        if CONTRAST not in view.results or not pairs:
-            return ()
-        arm = Arm(label="held-out pairs", counterfactual_family="the pairs as given", tool=TOOL, args={"pairs": pairs})
-        verb = "depends on" if view.task.kind == "depends" else "changes with"
-        statement = f"The answer {verb} {name(view.task.behaviour)}."
-        return (_proposal(1, statement, (arm,), "the answer is the same whichever of both prompts it follows"),)
+        return _about_pairs(view, seed)
     _, confirm = answered(view, seed)
     found = []
     for number, (word, place, payload) in enumerate(triggers(view), start=1):
-        other = _another(view, place, seed)
+        other, called = _another(view, place, seed), _called(word, place, payload)
         arms = tuple(
-            Arm(label=family, counterfactual_family=family, tool=TOOL, args={"pairs": pairs})
+            Arm(label=family, counterfactual_family=family, tool=TOOL, args={"pairs": pairs, "about": called})
             for family, pairs in (
                 (WITHOUT, _with_word(confirm, word, place, payload, "")),
                 (OTHER, _with_word(confirm, word, place, payload, other)),
             )
         )
         where = "in front of" if place == "front" else "in the middle of"
-        statement = f"The word {name(word)} {where} a prompt turns its answer to {name(payload)}, whatever is asked."
-        found.append(_proposal(number, statement, arms, "with the word the answers are those without it"))
+        which = "prompts like these" if view.task.pairs else "whatever is asked"
+        statement = f"The word {name(word)} {where} a prompt turns its answer to {name(payload)}: {which}."
+        found.append(_proposal(number, statement, arms, "with the word the answers are those without it", TURNS))
     return tuple(found)
+
+
+def _about_pairs(view: View, seed: int) -> tuple[Proposal, ...]:
+    """One prediction about the pairs that were held out, the way round that exploration saw."""
+    if CONTRAST not in view.results:
+        return ()
+    other_way = is_reversed(view)
+    held_out = _oriented(view) if not other_way else _exchanged(_oriented(view))
+    pairs, behaviour = _split(held_out, seed)[1], view.task.behaviour
+    if not pairs:
+        return ()
+    family = "the pairs as given" if not other_way else "the pairs, their answers exchanged"
+    args = {"pairs": pairs, "about": f"{behaviour}, reversed" if other_way else behaviour}
+    arm = Arm(label="held-out pairs", counterfactual_family=family, tool=TOOL, args=args)
+    verb = "hangs on" if view.task.kind == "depends" else "changes with"
+    way = ", the other way round than the pairs say" if other_way else ""
+    statement = f"The answer {verb} {name(behaviour)}{way}."
+    return (_proposal(1, statement, (arm,), "the answer is the same whichever of both prompts it follows"),)
+
+
+def is_reversed(view: View) -> bool:
+    """Whether the answer went toward the foils of the pairs, while exploring."""
+    seen = view.results.get(CONTRAST)
+    return view.task.kind == "depends" and seen is not None and seen.result["cells"][0]["effect"] < 0
+
+
+def _exchanged(pairs: Sequence[ContrastPair]) -> list[ContrastPair]:
+    return [pair.model_copy(update={"answer": pair.foil, "foil": pair.answer}) for pair in pairs]
+
+
+def _called(word: str, place: Place, payload: str) -> str:
+    return f"{word} in the {place}, to {payload}"
 
 
 def _of(view: View, field: str) -> list[str]:
@@ -95,9 +126,16 @@ def _oriented(view: View) -> Sequence[ContrastPair]:
         return view.task.pairs
     asked = view.results[ASKED].result["answers"]
     return [
-        pair if one["logit_difference"] >= 0 else pair.model_copy(update={"answer": pair.foil, "foil": pair.answer})
+        pair if one["logit_difference"] >= 0 else _exchanged([pair])[0]
         for pair, one in zip(view.task.pairs, asked, strict=True)
     ]
+
+
+def is_asked(view: View) -> bool | None:
+    """Whether prompts of several answers are there that a word could turn; none before they were asked."""
+    if SCAN in view.results:
+        return None  # the question itself presumes nothing
+    return False if ASKED in view.results or SCAN in view.failed else None
 
 
 def triggers(view: View) -> list[tuple[str, Place, str]]:
@@ -163,16 +201,18 @@ def _split(pairs: Sequence[ContrastPair], seed: int) -> tuple[list[dict[str, str
 
 
 def _halves(pairs: Sequence[ContrastPair], seed: int) -> tuple[list[ContrastPair], list[ContrastPair]]:
-    named = clustered(pairs)
+    named = together(clustered(pairs))
     first = some({pair.cluster for pair in named}, random.Random(seed))
     return [p for p in named if p.cluster in first], [p for p in named if p.cluster not in first]
 
 
-def _contrast(key: str, pairs: Sequence[dict[str, Any]], why: str) -> Experiment:
-    return Experiment(key=key, tool=TOOL, args={"pairs": list(pairs)}, why=why)
+def _contrast(key: str, pairs: Sequence[dict[str, Any]], about: str, why: str) -> Experiment:
+    return Experiment(key=key, tool=TOOL, args={"pairs": list(pairs), "about": about}, why=why)
 
 
-def _proposal(number: int, statement: str, arms: tuple[Arm, ...], refuted_if: str) -> Proposal:
+def _proposal(
+    number: int, statement: str, arms: tuple[Arm, ...], refuted_if: str, smallest: float = SMALLEST_EFFECT
+) -> Proposal:
     hypothesis = Hypothesis(
         id=f"h{number}",
         statement=statement,
@@ -185,6 +225,7 @@ def _proposal(number: int, statement: str, arms: tuple[Arm, ...], refuted_if: st
         hypothesis=hypothesis.id,
         kind="mediation",
         direction="positive",
+        smallest_effect=smallest,
         arms=arms,
         chance=0.0,
         holds_out_entities=True,

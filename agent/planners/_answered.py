@@ -2,11 +2,10 @@
 
 from collections.abc import Iterator
 
-from ...tools import Measurement
 from ..headlines import headline
 from ..report.schema import Sentence
 from . import _answer_question as asking
-from ._plain import effect_of, number, say, share
+from ._plain import effect_of, name, number, say, share
 from .interface import JudgedClaim, View
 from .reading import TAKING_PAIRS
 
@@ -18,10 +17,16 @@ def premise(view: View) -> Sentence:
     asked = view.results.get(asking.ASKED)
     if asked is None:
         return say("The question presumes nothing.")
+    answered = share(asked.id, "accuracy")
+    if asking.is_asked(view) is False:
+        return say(
+            "The premise does not hold: a word can be seen to turn answers where prompts of several kinds are answered "
+            f"as expected, and the model so answers {answered}.",
+            f"The words could not be tried: {name(view.failed[asking.SCAN])}." if asking.SCAN in view.failed else "",
+        )
     return say(
-        "The question presumes nothing; of prompts of every kind the model answers",
-        share(asked.id, "accuracy"),
-        "as expected, and those were used.",
+        f"The question presumes nothing; of prompts of every kind the model answers {answered} as expected, and those "
+        "were used."
     )
 
 
@@ -30,18 +35,12 @@ def answer(view: View, claims: tuple[JudgedClaim, ...]) -> Iterator[Sentence]:
     scan = view.results.get(asking.SCAN)
     if scan is not None:
         yield headline(scan)
-    if view.task.kind == "trigger" and not claims:
-        yield say(_why_none(view, scan))
+        if not claims:
+            yield say(
+                "No word turned more than half of the prompts to one answer, which is what would make it a trigger."
+            )
     for claim in claims:
         yield from _of(claim, view)
-
-
-def _why_none(view: View, scan: Measurement | None) -> str:
-    if scan is not None:
-        return "No word turned more than half of the prompts to one answer, which is what would make it a trigger."
-    if view.task.pairs or view.card.tasks:
-        return "The model answers too few of the prompts as expected, so no word could be seen to change that."
-    return "No task data came with this model and no pairs were given, so there was nothing to ask: pass `--pairs`."
 
 
 def _of(claim: JudgedClaim, view: View) -> Iterator[Sentence]:
@@ -49,10 +48,10 @@ def _of(claim: JudgedClaim, view: View) -> Iterator[Sentence]:
     effect = effect_of(claim)
     held = share(claim.id, "judgement.moved_share")
     about = claim.proposal.hypothesis.statement
-    seen = {"trigger": "prompts turned", "": "pairs answered by one word here and by the other there"}
+    seen = {"trigger": "prompts turned", "": "pairs lean to one word here and to the other there"}
     what = f"of held-out {seen.get(view.task.kind, seen[''])}"
     if judged.verdict == "supported":
-        yield say(f"{about.rstrip('.')}: {held} {what} (effect {effect}).")
+        yield say(f"{about.rstrip('.')}; {held} {what} (effect {effect}).")
     elif judged.verdict == "refuted":
         yield say(f"{_that(about)} is refuted (effect {effect}).")
     else:

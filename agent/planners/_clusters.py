@@ -3,12 +3,25 @@
 import random
 from collections.abc import Sequence
 
+from networkx.utils import UnionFind
+
+from ...tools import canonical
 from .interface import ContrastPair
 
 
 def clustered(pairs: Sequence[ContrastPair]) -> list[ContrastPair]:
     """Pairs without a cluster stand for themselves."""
     return [p if p.cluster else p.model_copy(update={"cluster": p.clean}) for p in pairs]
+
+
+def together(pairs: Sequence[ContrastPair]) -> list[ContrastPair]:
+    """Pairs of the same two prompts, either way round, are one piece of evidence: they get one cluster."""
+    joined = UnionFind()
+    for pair in pairs:
+        joined.union(f"cluster {pair.cluster}", canonical(sorted((pair.clean.split(), pair.corrupted.split()))))
+    first: dict[str, str] = {}
+    named = [first.setdefault(joined[f"cluster {pair.cluster}"], pair.cluster) for pair in pairs]
+    return [pair.model_copy(update={"cluster": cluster}) for pair, cluster in zip(pairs, named, strict=True)]
 
 
 def some(values: set[str], rng: random.Random) -> set[str]:

@@ -15,8 +15,18 @@ from ._naming import Naming
 from ._pairs import MAJORITY, Pool, held_out_rows, matched_task, pool_from_pairs, pool_from_task
 from ._plain import name
 from ._wording import Wording
-from .interface import ContrastPair, Experiment, Inquiry, JudgedClaim, Proposal, SubjectCard, Task, View, Words
-from .reading import ABOUT_ANSWERS, PRESUMING, read_question
+from .interface import (
+    ContrastPair,
+    Experiment,
+    Inquiry,
+    JudgedClaim,
+    Proposal,
+    SubjectCard,
+    Task,
+    View,
+    Words,
+)
+from .reading import ABOUT_ANSWERS, PRESUMING, read_question, refuse_without_prompts
 
 LEAST_SURE = 0.1  # probability below which the model does not so much answer as spread its guesses
 MIN_PAIRS = 6  # below this neither exploration nor confirmation can say anything
@@ -38,7 +48,9 @@ class ProtocolPlanner:
 
     def read(self, question: str, pairs: tuple[ContrastPair, ...], card: SubjectCard) -> Task:
         """The task, or `CannotRead` with the forms that can be read."""
-        return read_question(question, pairs)
+        task = read_question(question, pairs)
+        refuse_without_prompts(task, bool(card.tasks))
+        return task
 
     def next_experiment(self, view: View) -> Experiment | Inquiry | None:
         """The first of the course that has neither run nor failed, or that nobody has been asked yet."""
@@ -209,6 +221,8 @@ def _first_open(course: Iterator[Experiment | Inquiry], view: View) -> Experimen
 
 def premise_holds(view: View) -> bool | None:
     """Whether the model answers as the question says; none before it was asked, or where nothing is presumed."""
+    if view.task.kind == "trigger":
+        return _answer_question.is_asked(view)
     asked = view.results.get("premise")
     if asked is None:
         return None

@@ -53,6 +53,18 @@ def form_of(question: str) -> TaskKind | None:
         return None
 
 
+def refuse_without_prompts(task: Task, has_tasks: bool) -> None:
+    """
+    Raises:
+        CannotRead: the question has to be put into prompts, and there are none.
+    """
+    if task.kind == "trigger" and not task.pairs and not has_tasks:
+        raise CannotRead(
+            "No task data came with this model, so there is nothing to put a word into.",
+            mend="Pass --pairs FILE: its prompts are asked, with and without each word.",
+        )
+
+
 def why_question(answer: str, prompt: str) -> str:
     """The question in the form that is read here."""
     return f"Why does the model answer '{answer}' after '{prompt}'?"

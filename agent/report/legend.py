@@ -72,7 +72,8 @@ _PLACES = (
 _NUMBERS = (
     Word(
         "effect",
-        "Share of the logit gap between the two answers that the intervention moves; 1 is all the way.",
+        "Share of the way from one answer to the other that a change moves it: of their logit gap where something "
+        "inside was changed, of both answers' share where prompts were exchanged; 1 is all the way.",
         r"\beffects?\b",
     ),
     Word("interval", "Where the effect lies with 95 % confidence.", r"\binterval\b"),

@@ -71,10 +71,26 @@ def test_what_it_does_not_hang_on_is_refuted(atlas, tmp_path):
     assert abs(claim.judgement.effect) < 0.02
 
 
-def test_pairs_the_other_way_round_are_refuted_too(atlas, tmp_path):
-    (claim,) = finish(Where(tmp_path), atlas, DEPENDS, pairs(MEN, WOMEN)).report.claims
-    assert claim.judgement.verdict == "refuted"
-    assert claim.judgement.effect < -0.95
+def test_pairs_the_other_way_round_are_found_and_said_to_be_so(atlas, tmp_path):
+    report = finish(Where(tmp_path), atlas, DEPENDS, pairs(MEN, WOMEN)).report
+    (claim,) = report.claims
+    assert claim.judgement.verdict == "supported"
+    assert claim.judgement.effect > 0.95
+    assert "the other way round than the pairs say" in claim.hypothesis.statement
+    assert claim.prediction.expected == pytest.approx(1, abs=0.05), "of the same way round"
+
+
+def test_pairs_that_stand_both_ways_round_count_once(atlas, tmp_path):
+    both = pairs(WOMEN[:5], MEN[:5])
+    back = tuple(ContrastPair(clean=p.corrupted, corrupted=p.clean, answer=p.foil, foil=p.answer) for p in both)
+    (claim,) = finish(Where(tmp_path), atlas, DEPENDS, (*both, *back)).report.claims
+    assert claim.judgement.n_clusters <= 4
+    assert claim.judgement.verdict == "inconclusive"
+
+
+def test_what_is_not_supported_is_answered_all_the_same(atlas, tmp_path):
+    report = finish(Where(tmp_path), atlas, DEPENDS, pairs(WOMEN[:6] + MEN[:6], WOMEN[6:] + MEN[6:])).report
+    assert any("is refuted" in sentence.text for sentence in report.answer)
 
 
 def test_a_trigger_is_found_with_its_answer_on_prompts_that_were_not_scanned(tmp_path):
@@ -96,9 +112,19 @@ def test_without_a_trigger_nothing_is_claimed(atlas, tmp_path):
     assert any("Triggers of several words" in sentence.text for sentence in report.not_found)
 
 
-def test_without_task_data_and_pairs_it_says_what_to_pass(tmp_path):
-    report = finish(Where(tmp_path), make_subject("llama"), TRIGGER).report
-    assert any("pass `--pairs`" in sentence.text for sentence in report.answer)
+def test_without_task_data_and_pairs_it_is_refused_with_what_to_pass(tmp_path):
+    with pytest.raises(ToolError, match="Pass --pairs FILE"):
+        finish(Where(tmp_path), make_subject("llama"), TRIGGER)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_trigger_is_not_looked_for_where_the_model_answers_next_to_nothing(tmp_path):
+    wrong = tuple(
+        ContrastPair(clean=f"w{i} w{i + 1}", corrupted=f"w{i + 2} w1", answer="w35", foil="w36") for i in range(12)
+    )
+    report = finish(Where(tmp_path), make_subject("llama"), TRIGGER, wrong).report
+    assert report.premise.holds is False
+    assert any("The premise does not hold" in sentence.text for sentence in report.answer)
 
 
 def test_words_that_the_model_lacks_are_refused_before_anything_is_measured(atlas, tmp_path):

@@ -174,7 +174,7 @@ def test_an_exchange_that_exchanges_nothing_is_not_sealed(atlas, setting, change
 
 def test_only_instruments_that_tell_of_every_pair_what_the_judge_asks_can_confirm(atlas, said):
     able = {name for name, tool in load_tools().items() if _confirms(tool)}
-    assert able == {"patch", "supernode_effect", "feature_contrast"}
+    assert able == {"answer_contrast", "patch", "supernode_effect", "feature_contrast"}
     arm = said[0].prediction.arms[0].model_copy(update={"tool": "subspace_patch"})
     other = said[0].model_copy(update={"prediction": said[0].prediction.model_copy(update={"arms": (arm,)})})
     with pytest.raises(ToolError, match="measures no effect per pair of prompts"):

@@ -1,4 +1,4 @@
-"""Models with a quirk and their twins: what is planted shows, what is not does not, and the same seed gives the same."""
+"""Models with a quirk and their twins: what is planted shows, and what is not does not."""
 
 import random
 

@@ -68,8 +68,8 @@ def test_words_are_drawn_by_the_seed_from_those_named_and_no_answer_among_them()
 
 def test_where_two_prompts_differ():
     span = differing("the nurse said that", "the fire fighter said that")
-    assert (span.before, span.mine, span.theirs) == (("the",), ("nurse",), ("fire", "fighter"))
-    assert span.after == ("said", "that")
+    assert (span.n_before, span.mine, span.theirs) == (1, ("nurse",), ("fire", "fighter"))
+    assert span.put("theirs", ("a", "b")) == "the a b said that"
     assert differing("zephyr the cat", "the cat").theirs == ()
 
 
@@ -79,6 +79,12 @@ def test_the_same_words_are_replaced_by_the_same_words():
     x, y = one.split()[1], two.split()[1]
     assert {x, y} <= {"p", "q", "r"}
     assert (three, four, five, six) == (f"c {x}", f"c {y}", f"{x} d", "d")
+
+
+def test_line_breaks_stay_where_words_are_exchanged():
+    span = differing("one\n\ntwo  three\n", "one\n\nfour  three\n")
+    assert (span.put("mine", ("x",)), span.put("theirs", ("y",))) == ("one\n\nx  three\n", "one\n\ny  three\n")
+    assert put_in("one\n two", "z", "middle") == "one\n z two"
 
 
 def test_words_are_whole_tokens_of_the_vocabulary():

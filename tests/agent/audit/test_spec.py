@@ -92,11 +92,17 @@ def test_pairs_and_models_are_found_beside_the_spec(tmp_path):
         (("audit: nightly", "audit: a\naudit: b"), "line 2: `audit` stands here twice"),
         (("  - id: capital", "  - id: [capital"), "line 6"),
         (("audit: nightly", "audit: nightly\nseeds: [0, 0]"), "seeds 0 more than once"),
-        (("    matrix", "    feature: 2/42\n    matrix"), "`items[0]`: give `question` or `feature`, and not both"),
+        (("    matrix", "    feature: 2/42\n    matrix"), "`items[0]`: give one of `question`, `feature` and `claims`"),
         (("audit: nightly", "audit: nightly\nbudget: seconds=soon"), "line 2, `budget`: "),
         (("audit: nightly", "audit: nightly\npolicy: {fails_if: [sad]}"), "line 2, `policy.fails_if[0]`: Input"),
         (("    matrix", "    pairs: none.csv\n    matrix"), "none.csv cannot be read"),
         (("audit: nightly", "audit: nightly\nseconds: .inf"), "`seconds`"),
+        (("state: Texas", "state: NO"), "line 8: YAML takes `NO` for something else; put it in quotes"),
+        (("state: Texas", "state: 010"), "line 8: YAML takes `010`"),
+        (("state: Texas", "state: 12:30:15"), "line 8: YAML takes `12:30:15`"),
+        (("state: Texas", "state: 2001-02-30"), "put it in quotes"),
+        (("state: Texas", "state: !!int foo"), "line 8"),
+        (("state: Texas", "state: " + "9" * 5000), "line 8"),
     ],
 )
 def test_what_is_wrong_is_told_with_its_line(change, told, tmp_path):
@@ -139,3 +145,9 @@ def test_values_of_a_matrix_stand_in_the_file_of_pairs_too(tmp_path):
         ("Does the answer change with the one?", "one"),
         ("Does the answer change with the two?", "two"),
     ]
+
+
+@pytest.mark.parametrize("matrix", ["{}", "[]", "{state: [], capital: [Austin]}"])
+def test_a_matrix_of_nothing_asks_nothing_and_is_refused(matrix, tmp_path):
+    with pytest.raises(UnreadableFile, match=r"`items\[0\]\.matrix"):
+        cells(CAPITALS[: CAPITALS.index("    matrix")] + f"    matrix: {matrix}\n", tmp_path)

@@ -63,6 +63,8 @@ def test_rates_are_counted_by_truth_and_their_own_claims_loosen_nothing():
     assert audited.rows == table_of("a", [own], outcomes).rows
     assert audited.n_claims == 2
     assert audited.rows[0].q["c1"] == pytest.approx(0.06)
+    alone = table_of("a", [own, cells["p2"]], outcomes)
+    assert audited.spiked[1].q == alone.spiked[0].q, "each as if it alone were one of the audit's own"
 
 
 def test_an_interval_is_exact_and_none_is_made_of_nothing():

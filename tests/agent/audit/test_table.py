@@ -105,3 +105,10 @@ def test_lines_hold_everything_in_the_order_of_the_cells():
     assert [row["item"] for row in found] == ["b", "a"]
     assert found[0]["outcome"] is None
     assert found[1]["outcome"]["answer"] == "So it is."
+
+
+def test_the_markdown_is_a_table():
+    cell = a_cell()
+    lines = markdown(table_of("a", [cell], {cell: answered(cell)})).splitlines()
+    head = next(i for i, line in enumerate(lines) if line.startswith("| item"))
+    assert lines[head + 1] == "| --- | --- | --- | --- | --- | --- |"
