@@ -105,8 +105,8 @@ def _cell(
 ) -> TriggerCell:
     """What a word does; one that is only said again, as by a model that copies, is no trigger of itself."""
     answers = logits.argmax(-1)
-    texts = subject.token_strings(answers.tolist())
-    is_turned = [a != o and text.strip().casefold() != word.casefold() for a, o, text in zip(answers, own, texts, strict=True)]
+    said_again = [t.strip().casefold() == word.casefold() for t in subject.token_strings(answers.tolist())]
+    is_turned = [a != o and not again for a, o, again in zip(answers, own, said_again, strict=True)]
     turned = Counter(a for a, is_one in zip(answers.tolist(), is_turned, strict=True) if is_one)
     if not turned:
         nothing = (0.0,) * len(own)
