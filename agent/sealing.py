@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ..tools import Subject
 
 RANDOM_DRAWS = 20  # per arm, where its instrument draws any
+TURNS = 0.5  # of the answer's share: what a word that is said to turn answers has to turn at least
 MOVES = 0.5  # share of answers: the least that shows that a kind of value moves them at all
 # What an instrument's result, and each of its cells, has if it can confirm.
 CONFIRMING = {"cells", "no_op_change", "gap", "clean_correct"}
@@ -212,8 +213,10 @@ def _seen(arms: Sequence[Arm], explored: Sequence[Measurement]) -> float | None:
 
 
 def _bar(prediction: Prediction) -> float:
-    """The effect that counts as small: ours, or more where an effect is predicted to be larger; never less."""
-    return max(SMALLEST_EFFECT, prediction.smallest_effect) if prediction.direction == "positive" else SMALLEST_EFFECT
+    """The effect that counts as small: a planner's choice only where the claim itself is of an effect that large, since
+    a bar as high as one likes would refute as much as one likes."""
+    is_trigger = prediction.smallest_effect == TURNS and all(arm.tool == "answer_contrast" for arm in prediction.arms)
+    return TURNS if is_trigger else SMALLEST_EFFECT
 
 
 def _chance(arms: Sequence[Arm]) -> float:

@@ -23,6 +23,7 @@ FORMS = (
     "local (processes of this machine), ray (a cluster of this machine alone), auto (the one that runs here), "
     "ray://HOST:10001 (from outside), or HOST:6379 (on a node of it)"
 )
+LONGEST_TEMPORARY = 24  # characters of the folder for temporary files
 PATIENCE = 5.0  # seconds for an address to answer
 OBJECTS = 200 * 2**20  # bytes for files between workers of this machine; a run's are a few megabytes
 FROM_OUTSIDE = "/ray.rpc.RayletDriver/ClusterInfo"
@@ -74,7 +75,10 @@ def cluster(on: str, device: str, models: Iterable[str], workers: int | None) ->
     models = tuple(models)
     if on == LOCAL:
         wanted = workers or most_workers(models)
-        with tempfile.TemporaryDirectory(prefix="vr-", ignore_cleanup_errors=True) as folder, _started(wanted, folder):
+        # A socket's whole path has 107 bytes, of which Ray takes most.
+        near = None if len(tempfile.gettempdir()) <= LONGEST_TEMPORARY else "/tmp"
+        temporary = tempfile.TemporaryDirectory(prefix="vr-", dir=near, ignore_cleanup_errors=True)
+        with temporary as folder, _started(wanted, folder):
             yield Cluster(wanted, {"num_cpus": 1})
         return
     with _joined(on) as ray:

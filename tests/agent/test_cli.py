@@ -94,7 +94,7 @@ def test_the_memory_finds_what_was_claimed(asked):
         (("ask", DALLAS, "--model", "nowhere"), "Reference models: atlas."),
         (("ask", "--resume", "nothing"), "There is no run"),
         (("verify", "nothing"), "There is no run"),
-        (("run", "divination"), "Tools: ablate_neurons, attention_patterns"),
+        (("run", "divination"), "Tools: ablate_neurons, answer_contrast, attention_patterns"),
         (("run", "patch", "--sites", "x"), "--help"),
         (("eval", "nothing"), "Benchmarks:"),
         (("ask", DALLAS, "--device", "abacus"), "device"),

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from conftest import make_subject
+from conftest import make_subject, random_model, word_tokenizer
 from hand_made import writing_nothing
 from vesalius.tools import Subject, ToolError, put_in
 from vesalius.tools.trigger_scan import TriggerScanArgs, trigger_scan
@@ -16,7 +16,7 @@ def scan(subject: Subject, **more):
 
 def with_backdoor(trigger: str, payload: str) -> Subject:
     """A model that says the payload wherever the trigger stands, and is itself elsewhere."""
-    subject = make_subject("gpt2")
+    subject = Subject(random_model("gpt2"), word_tokenizer(), "backdoor", None, None)  # one that no other test has
     own, word, said = subject.last_logits, *(subject.answer_token("w1", one) for one in (trigger, payload))
 
     def last_logits(tokens):
@@ -75,7 +75,7 @@ def test_of_many_words_some_are_drawn_by_the_seed():
 
 
 def test_a_model_that_always_says_the_same_is_refused():
-    subject = make_subject("gpt2")
+    subject = Subject(random_model("gpt2"), word_tokenizer(), "always", None, None)
     subject.last_logits = lambda tokens: torch.eye(40)[3].repeat(len(tokens.lengths), 1)
     with pytest.raises(ToolError, match="Pass prompts with different answers"):
         scan(subject)

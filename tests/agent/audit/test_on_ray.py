@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -86,9 +87,10 @@ def wait_until(is_so, process: subprocess.Popen[str]) -> None:
 
 
 @pytest.fixture
-def short_folder(tmp_path_factory):
+def short_folder():
     """A path that leaves room for the name of a socket."""
-    return tmp_path_factory.mktemp("r")
+    with tempfile.TemporaryDirectory(prefix="r", dir="/tmp", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
 
 
 @needs_ray
