@@ -29,7 +29,10 @@ class Lined:
         self.name = name
         if len(text) > MOST_CHARACTERS:
             raise UnreadableFile(f"{name} has {len(text):,} characters; at most {MOST_CHARACTERS:,} are read.")
-        loader = yaml.SafeLoader(text)
+        try:
+            loader = yaml.SafeLoader(text)
+        except yaml.YAMLError as error:  # a character that no YAML has
+            raise UnreadableFile(f"{name}: {' '.join(str(error).split())}.") from error
         try:
             self._node = loader.get_single_node()
             self._refuse_hostile(self._node)
@@ -40,6 +43,8 @@ class Lined:
             raise UnreadableFile(f"{name}{where}: {getattr(error, 'problem', None) or error}.") from error
         except RecursionError as error:
             raise UnreadableFile(f"{name} is nested too deep.") from error
+        except UnreadableFile:
+            raise
         except ValueError as error:  # a date that there is not, a number of thousands of digits
             raise UnreadableFile(f"{name} holds a value that is none of its kind: {error}.") from error
         finally:

@@ -101,6 +101,7 @@ def test_pairs_and_models_are_found_beside_the_spec(tmp_path):
         (("state: Texas", "state: 010"), "line 8: YAML takes `010`"),
         (("state: Texas", "state: 12:30:15"), "line 8: YAML takes `12:30:15`"),
         (("state: Texas", "state: 2001-02-30"), "put it in quotes"),
+        (("state: Texas", "state: a\x00b"), "spec.yaml: unacceptable character"),
         (("state: Texas", "state: !!int foo"), "line 8"),
         (("state: Texas", "state: " + "9" * 5000), "line 8"),
     ],
