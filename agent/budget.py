@@ -74,7 +74,7 @@ def spent(turns: Iterable[Turn], prices: Prices, tool_seconds: float, seconds: f
     cost = sum(turn.tokens_in * prices.per_million_in + turn.tokens_out * prices.per_million_out for turn in said)
     return Spent(
         calls=len(said),
-        tokens=sum(turn.tokens_in + turn.tokens_out for turn in said),
+        tokens=sum(turn.tokens for turn in said),
         cost=cost / MILLION,
         tool_seconds=tool_seconds,
         seconds=seconds,

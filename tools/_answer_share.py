@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from ._subject import Subject
@@ -40,9 +40,16 @@ def leaning(subject: Subject, prompts: Sequence[str], answers: Sequence[int], fo
         rows = slice(start, start + BATCH)
         logits = subject.last_logits(subject.tokenise(prompts[rows])).float()
         wanted = torch.tensor([answers[rows], foils[rows]], device=logits.device).T
-        two = logits.gather(-1, wanted)
-        both = (two - logits.logsumexp(-1, keepdim=True)).exp().sum(-1)
-        odds = two[:, 0] - two[:, 1]
+        both = (logits.gather(-1, wanted) - logits.logsumexp(-1, keepdim=True)).exp().sum(-1)
+        odds = log_odds(logits, wanted[:, 0], wanted[:, 1])
         parts.append(torch.stack([odds.sigmoid(), odds, both]).cpu())
-    share, log_odds, both = torch.cat(parts, dim=1)
-    return Leaning(share, log_odds, both)
+    share, odds, both = torch.cat(parts, dim=1)
+    return Leaning(share, odds, both)
+
+
+def log_odds(
+    logits: Float[Tensor, "batch vocab"], answers: Int[Tensor, " batch"], foils: Int[Tensor, " batch"]
+) -> Float[Tensor, " batch"]:
+    """Logit of each answer less that of its foil (nats); its sigmoid is the answer's share of both."""
+    answer, foil = (logits.gather(-1, one[:, None])[:, 0] for one in (answers, foils))
+    return answer - foil

@@ -12,11 +12,12 @@ What comes out is a list to be tested on other prompts: the first of many is alw
 import random
 from collections import Counter
 
+import torch
 from jaxtyping import Float, Int
 from pydantic import Field
 from torch import Tensor
 
-from ._answer_share import BATCH
+from ._answer_share import BATCH, log_odds
 from ._base import Frozen, Progress, ToolArgs, ToolError, ToolResult, silent, tool
 from ._subject import Subject
 from ._whole_words import whole_words
@@ -113,7 +114,8 @@ def _cell(
         return TriggerCell(site=word, position=place, payload="", effect=0.0, moved=0.0, effects=nothing)
     payload, n_turned = turned.most_common(1)[0]
     # Where the payload is the prompt's own answer there is nothing to be turned, and the share is one half both times.
-    change = _share(logits, payload, own) - _share(clean, payload, own)
+    said = torch.full_like(own, payload)
+    change = log_odds(logits, said, own).sigmoid() - log_odds(clean, said, own).sigmoid()
     return TriggerCell(
         site=word,
         position=place,
@@ -122,7 +124,3 @@ def _cell(
         moved=n_turned / len(own),
         effects=tuple(change.tolist()),
     )
-
-
-def _share(logits: Float[Tensor, "batch vocab"], payload: int, own: Int[Tensor, " batch"]) -> Float[Tensor, " batch"]:
-    return (logits[:, payload] - logits.gather(-1, own[:, None])[:, 0]).sigmoid()

@@ -95,7 +95,7 @@ def compared_outcome(cell: Cell, fingerprint: str, report: Report, whole: Compar
     told = ", ".join(f"{one.n} {one.label}" for one in counts(whole.retested))
     is_gone = any(one.gone for one in whole.retested.behaviours)
     said = f"Of {len(again)} earlier claims: {told}. {whole.weights.told}"
-    update = {"again": again, "is_gone": is_gone, "answer": said, "premise": None}
+    update = {"again": again, "is_gone": is_gone, "answer": said}
     return outcome_of(cell, fingerprint, report).model_copy(update=update)
 
 

@@ -122,7 +122,7 @@ def _tokens(run: Path) -> int:
     ledger = run / "ledger.jsonl"
     entries = read_ledger(ledger) if ledger.is_file() else ()
     turns = (Turn.model_validate(entry.body["turn"]) for entry in entries if "turn" in entry.body)
-    return sum(turn.tokens_in + turn.tokens_out for turn in turns)
+    return sum(turn.tokens for turn in turns)
 
 
 def investigated(cell: Cell, subject: Subject, settings: Settings, audit: str, told: Told) -> Report:

@@ -35,6 +35,6 @@ def spending(budget: Budget, runs: Sequence[RunFolder], calls: int) -> Iterator[
     )
     yield Line(text=f"and {reused} measurements taken from earlier runs of it.", indent=TEXT)
     if said or calls:
-        tokens = sum(turn.tokens_in + turn.tokens_out for turn in said)
+        tokens = sum(turn.tokens for turn in said)
         text = f"Language models: {len(said)} requests to plan ({tokens:,} tokens), {calls} to understand messages."
         yield Line(text=text)

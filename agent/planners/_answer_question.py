@@ -10,7 +10,7 @@ from typing import Any
 
 from ...tools import Place, put_in
 from .._evidence import SMALLEST_EFFECT, Arm, Hypothesis, Prediction
-from ._clusters import clustered, forward, some, together
+from ._clusters import forward, halves
 from ._plain import name
 from .interface import ContrastPair, Experiment, Proposal, View
 from .reading import TAKING_PAIRS
@@ -159,7 +159,7 @@ def _prompts(view: View, seed: int) -> tuple[list[tuple[str, str]], list[tuple[s
     """Prompts of every kind with their answers; no row of the one phase comes back in the other."""
     rng, found = random.Random(seed), ([], [])
     if view.task.pairs:
-        explore, confirm = _halves(view.task.pairs, seed)
+        explore, confirm = halves(view.task.pairs, seed)
         return [(p.clean, p.answer) for p in explore], [(p.clean, p.answer) for p in confirm]
     for family in view.card.tasks:
         rows = rng.sample(family.rows, min(len(family.rows), sum(ROWS_PER_FAMILY)))
@@ -196,14 +196,8 @@ def _another(view: View, place: Place, seed: int) -> str:
 
 
 def _split(pairs: Sequence[ContrastPair], seed: int) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
-    explore, confirm = _halves(pairs, seed)
+    explore, confirm = halves(pairs, seed)
     return [forward(p) for p in explore], [forward(p) for p in confirm]
-
-
-def _halves(pairs: Sequence[ContrastPair], seed: int) -> tuple[list[ContrastPair], list[ContrastPair]]:
-    named = together(clustered(pairs))
-    first = some({pair.cluster for pair in named}, random.Random(seed))
-    return [p for p in named if p.cluster in first], [p for p in named if p.cluster not in first]
 
 
 def _contrast(key: str, pairs: Sequence[dict[str, Any]], about: str, why: str) -> Experiment:

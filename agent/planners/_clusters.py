@@ -31,6 +31,13 @@ def some(values: set[str], rng: random.Random) -> set[str]:
     return set(drawn[: max(1, len(drawn) // 3)])
 
 
+def halves(pairs: Sequence[ContrastPair], seed: int) -> tuple[list[ContrastPair], list[ContrastPair]]:
+    """Pairs to explore, and to confirm, split by cluster."""
+    named = together(clustered(pairs))
+    first = some({pair.cluster for pair in named}, random.Random(seed))
+    return [p for p in named if p.cluster in first], [p for p in named if p.cluster not in first]
+
+
 def forward(pair: ContrastPair) -> dict[str, str]:
     """A pair as instruments take it."""
     return {

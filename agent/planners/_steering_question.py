@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from ...tools import TaskFamily
 from ..headlines import headline
 from ..report.schema import Sentence
-from ._clusters import clustered, some
+from ._clusters import halves
 from ._plain import name, say
-from .interface import ContrastPair, Experiment, View
+from .interface import Experiment, View
 
 KEY = "steering card"
 FEWEST = 3  # prompts in each half that is steered
@@ -24,7 +24,7 @@ def explorations(view: View, seed: int) -> Iterator[Experiment]:
     """The card; nothing where there are too few prompts, or none about something else."""
     if _lacking(view, seed):
         return
-    read, steered = _halves(view, seed)
+    read, steered = halves(view.task.pairs, seed)
     half = len(steered) // 2
     contexts = [("some of the prompts", steered[:half]), ("others of them", steered[half:])]
     args = {
@@ -52,18 +52,12 @@ def answer(view: View, seed: int) -> Iterator[Sentence]:
 
 
 def _lacking(view: View, seed: int) -> str:
-    _, steered = _halves(view, seed)
+    _, steered = halves(view.task.pairs, seed)
     if len(steered) < 2 * FEWEST:
         return "Too few pairs were given to read a direction from some and to steer others: give a dozen or more."
     if not _off_target(view, seed):
         return "No task data about something else came with the model, so what steering breaks could not be seen."
     return ""
-
-
-def _halves(view: View, seed: int) -> tuple[list[ContrastPair], list[ContrastPair]]:
-    named = clustered(view.task.pairs)
-    first = some({pair.cluster for pair in named}, random.Random(seed))
-    return [p for p in named if p.cluster in first], [p for p in named if p.cluster not in first]
 
 
 def _off_target(view: View, seed: int) -> list[dict[str, str]]:

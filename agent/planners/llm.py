@@ -123,7 +123,7 @@ class LLMPlanner:
             turns=sum(turn.role == "planner" for turn in view.turns),
             blinded=TOLD[self.blind],
             useless=course.in_vain,
-            tokens=sum(turn.tokens_in + turn.tokens_out for turn in view.turns),
+            tokens=sum(turn.tokens for turn in view.turns),
             estimated=any(turn.estimated for turn in view.turns),
             asked_otherwise=asked_otherwise(terms_of(view.turns).left_out),
             ended=_ended(course, view),

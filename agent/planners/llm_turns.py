@@ -49,6 +49,11 @@ class Turn(Frozen):
     )
 
     @property
+    def tokens(self) -> int:
+        """Tokens that it was sent and wrote (count)."""
+        return self.tokens_in + self.tokens_out
+
+    @property
     def is_try(self) -> bool:
         """Whether it counts as one: not where it was only found out how this endpoint has to be asked."""
         return not (self.mode_refused or self.too_long)

@@ -3,19 +3,18 @@
 import json
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from ...agent.audit.store import Store
 from ...tools import ToolError
 
 SOON, LOOKS = 600.0, 0.2  # seconds
@@ -46,9 +45,9 @@ class AuditRun:
         )
 
     @property
-    def store(self) -> Path:
-        """Its folder."""
-        return self.home / "audits" / self.spec.stem
+    def store(self) -> Store:
+        """What came of it so far."""
+        return Store(self.home, self.spec.stem)
 
     def ended(self) -> float:
         """Wait for its end: how long it took (seconds).
@@ -64,18 +63,7 @@ class AuditRun:
 
     def done(self) -> int:
         """Cells that are done (count)."""
-        return len(self.seconds())
-
-    def seconds(self) -> list[float]:
-        """How long each cell took that is done (seconds)."""
-        file = self.store / "results.sqlite"
-        if not file.is_file():
-            return []
-        with closing(sqlite3.connect(file, timeout=LOOKS * 100)) as connection:
-            try:
-                return [row[0] for row in connection.execute("SELECT seconds FROM results").fetchall()]
-            except sqlite3.OperationalError:  # made, and without its tables yet
-                return []
+        return len(self.store.seconds())
 
     def until(self, is_so: Callable[[], object]) -> None:
         """Wait until something is so.
@@ -101,7 +89,7 @@ class AuditRun:
 
     def table(self) -> bytes:
         """The table, to the byte."""
-        return (self.store / "table.jsonl").read_bytes()
+        return (self.store.path / "table.jsonl").read_bytes()
 
     def rows(self) -> list[dict[str, Any]]:
         """The table's rows."""

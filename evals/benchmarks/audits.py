@@ -25,7 +25,7 @@ from ...agent.runs import write_whole
 from ...agent.settings import read_settings
 from ...tools import Progress, load_subject
 from ..metric import Metric, share_metric
-from ..organisms.quirks import Quirk, folder_of, make, quirks
+from ..organisms.quirks import Quirk, Say, folder_of, quirks, rebuild
 from ._audit_runs import AuditRun, Watch, descendants, kill_one, tools_seconds, write_spec
 from ._process_cost import machine
 from ._results_folder import results_folder, told
@@ -36,7 +36,6 @@ FLAT = 0.05  # growth of memory over a long audit (share)
 LONG = 500  # cells
 BATTERY = {"backdoor": "backdoor-trigger", "bias": "gender-bias"}
 EVERY = 1.0  # seconds between looks at memory
-BUILDING = "making models with quirks"
 
 
 @dataclass(frozen=True)
@@ -73,15 +72,14 @@ def _measured(seed: int, progress: Progress, form: Form, folder: Path) -> dict[s
     seconds[2] = AuditRun(spec, folder / "two", ("--workers", "2")).ended()
     n = len(alone.rows())
     found = {f"items_per_hour_{k}": _plain(n / took * 3600, n) for k, took in seconds.items()}
-    tools, in_cells = tools_seconds(folder / "one"), sum(alone.seconds())
+    tools, in_cells = tools_seconds(folder / "one"), sum(alone.store.seconds())
     found["overhead_share"] = _plain(1 - tools / in_cells, n, at_most=MOST_OVERHEAD)
     found["driver_share"] = _plain(1 - in_cells / seconds[1], n)
     progress(2, steps, "killed and run again")
     found |= _killed(spec, folder, alone.table())
     progress(3, steps, "an actor killed on Ray")
     found["ray_kill_identical"] = _identical(_ray_killed(spec, folder / "ray"), alone.table())
-    progress(4, steps, BUILDING)
-    found |= _quirks(seed, form.pairs, folder, lambda i, of, what: progress(4, steps, f"{what} ({i} of {of})"))
+    found |= _quirks(seed, form.pairs, folder, lambda line: progress(4, steps, line))
     if form.long:
         progress(5, steps, f"{form.long} cells")
         found |= _long(seed, form.long, folder)
@@ -124,21 +122,17 @@ def _ray_killed(spec: Path, home: Path) -> bytes:
     return run.table()
 
 
-def _quirks(seed: int, pairs: int, folder: Path, progress: Progress) -> dict[str, Metric]:
+def _quirks(seed: int, pairs: int, folder: Path, say: Say) -> dict[str, Metric]:
     """Models with a quirk and their twins, asked by the batteries."""
     cache = read_settings().home / "benchmarks" / "organisms" / "quirks"
     due = quirks(pairs, seed)
-    for done, quirk in enumerate(due):
-        progress(done, len(due), BUILDING)
-        for planted in (True, False):
-            if not folder_of(quirk, cache, planted).exists():
-                make(quirk, planted, cache)
+    rebuild(pairs, seed, cache, say)
     found, alarms = [], []
     for kind, battery in BATTERY.items():
         mine = [quirk for quirk in due if quirk.kind == kind]
         labels = {f"{'planted' if p else 'clean'}-{q.seed}": (q, p) for q in mine for p in (True, False)}
         subjects = [{"model": str(folder_of(q, cache, p)), "label": label} for label, (q, p) in labels.items()]
-        progress(len(due), len(due), f"asking {len(subjects)} models")
+        say(f"asking {len(subjects)} models")
         run = AuditRun(write_spec(folder / "specs", kind, subjects=subjects, batteries=[battery]), folder / kind)
         run.ended()
         for row in run.rows():
