@@ -135,6 +135,10 @@ from ._graph_types import (
 from ._hooks import (
     Edit as Edit,
 )
+from ._hub_names import (
+    cached_folder as cached_folder,
+    hub_parts as hub_parts,
+)
 from ._loading import (
     usable_device as usable_device,
 )

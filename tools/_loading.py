@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from huggingface_hub import try_to_load_from_cache
-from huggingface_hub.errors import HFValidationError
 from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, logging as transformers_logging
 
 from ._base import ToolError
+from ._hub_names import cached_folder, hub_parts
 
 transformers_logging.set_verbosity_error()
 transformers_logging.disable_progress_bar()
@@ -41,17 +40,18 @@ def load_weights(name: str, source: str, dtype: torch.dtype, download: bool, men
 
     Args:
         name: what the user called it.
-        source: folder or hub id.
+        source: folder or hub id, which may end in `@REVISION`.
         mend: what may be given instead.
 
     Raises:
         ToolError: nothing there, or something that is no whole model with safetensors and a fast tokenizer.
     """
-    options = {"trust_remote_code": False, "local_files_only": not download}
+    place, revision = (source, None) if Path(source).is_dir() else hub_parts(source)
+    options = {"trust_remote_code": False, "local_files_only": not download, "revision": revision or "main"}
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source, **options)
+        tokenizer = AutoTokenizer.from_pretrained(place, **options)
         loaded = AutoModelForCausalLM.from_pretrained(
-            source, use_safetensors=True, attn_implementation="eager", dtype=dtype, output_loading_info=True, **options
+            place, use_safetensors=True, attn_implementation="eager", dtype=dtype, output_loading_info=True, **options
         )
     except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
         raise ToolError(f"The model {name!r} cannot be loaded: {_problem(source, download, error)}", mend) from error
@@ -71,14 +71,7 @@ def _problem(source: str, download: bool, error: Exception) -> str:
         lacking = [what for pattern, what in PARTS.items() if not any(folder.glob(pattern))]
         if lacking:
             return f"the folder lacks {' and '.join(lacking)}."
-    elif not _is_cached(source):
+    elif cached_folder(source) is None:
         fetched = "could not be fetched" if download else "was not fetched before"
         return f"it is no reference model, no folder here, and {fetched} from a hub."
     return (str(error).splitlines() or [type(error).__name__])[0]
-
-
-def _is_cached(hub_id: str) -> bool:
-    try:
-        return isinstance(try_to_load_from_cache(hub_id, "config.json"), str)
-    except HFValidationError:  # no name that a hub would have
-        return False

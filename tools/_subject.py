@@ -250,7 +250,8 @@ def load_subject(
     """Load a causal language model by reference name, folder, or hub id.
 
     Args:
-        name: a name from `reference_models()`, a folder with config.json and safetensors, or a hub id.
+        name: a name from `reference_models()`, a folder with config.json and safetensors, or a hub id, of which
+            `ORG/REPO@REVISION` is one branch, tag or commit.
         device: `auto` takes a GPU where there is one.
         dtype: element type of weights and activations.
         download: whether a hub id may be fetched; without it only the local cache is read.
@@ -263,7 +264,7 @@ def load_subject(
     device = usable_device(device)
     mend = (
         f"Reference models: {', '.join(reference_models())}. Or give the folder of a model (config.json, tokenizer and "
-        "safetensors), or a hub id, with `--download` where it was not fetched before."
+        "safetensors), or a hub id (ORG/REPO, or ORG/REPO@REVISION), with `--download` where it was not fetched before."
     )
     model, tokenizer = load_weights(name, str(folder) if folder.is_dir() else name, dtype, download, mend)
     if device == "cpu" and model.num_parameters() < SMALL_MODEL_PARAMETERS:

@@ -16,8 +16,9 @@ from ..planners.reading import read_question
 from ..runs import UnreadableFile
 from ..settings import Settings
 from .ready import FOLDER as BATTERIES, read_battery
-from .spec import AuditedModel, Found, Item, Spec
+from .spec import Found, Item, Spec
 from .spec_lines import Lined
+from .versions import Version, versions
 
 SLOT = re.compile(r"\{([A-Za-z0-9._-]+)\}")
 HOW = ("refute", "refute_attempts", "writer", "blind", "probes")
@@ -37,9 +38,9 @@ class Cell(Frozen):
     pairs: tuple[ContrastPair, ...]
     seed: int
     planner: str
-    by: str  # language model that plans; empty where code does
+    by: str  # language model that plans, refutes, or words prompts or answers; empty where code does it all
     budget: str
-    how: str = ""  # settings beyond the spec that change an answer
+    how: str = "{}"  # settings that change an answer, as JSON
     fails_if: tuple[Found, ...]
     report: str = ""  # file of an earlier report, whose claims are tested again
     report_digest: str = ""  # of all that is in it
@@ -72,21 +73,33 @@ def cells_of(spec: Spec, lined: Lined, folder: Path, settings: Settings) -> tupl
         UnreadableFile: a question that has no form that is read, a slot without a value, or pairs that are not there.
     """
     found: list[Cell] = []
-    by = settings.planner_model if spec.planner == "llm" else ""
-    how = canonical({name: getattr(settings, name) for name in HOW})
+    how = _how(spec, settings)
+    by = settings.planner_model if "llm" in (spec.planner, *how.values()) else ""
+    if how["blind"] != "off" and spec.planner != "llm":
+        place = lined.place(("controls", "blind"))
+        raise UnreadableFile(f"{place}: `blind` is {how['blind']}, but code plans, from which nothing is hidden.")
+    same: dict[str, Any] = {"planner": spec.planner, "by": by, "how": canonical(how)}
+    subjects = versions(spec.subjects, lined, folder)
     budget = _budget(spec.budget, lined.place(("budget",)), settings)
     for source in _sources(spec, lined, folder):
         item, place = source.item, source.place
         own = budget if item.budget is None else _budget(item.budget, place, settings)
         for asked in _asked(item, source, spec, settings):
             fails_if = spec.policy.fails_if if item.fails_if is None else item.fails_if
-            for subject, seed in itertools.product(spec.subjects, spec.seeds):
-                of = {"subject": subject.name, "model": _loaded_as(subject, folder), "seed": seed}
-                found.append(Cell(**asked, **of, budget=own, planner=spec.planner, by=by, how=how, fails_if=fails_if))
+            for subject, seed in itertools.product(subjects, spec.seeds):
+                of = {"subject": subject.name, "model": subject.model, "seed": seed}
+                found.append(Cell(**asked, **of, **same, budget=own, fails_if=fails_if))
             if len(found) > MOST_CELLS:
                 raise UnreadableFile(f"{place}: the audit has more than {MOST_CELLS:,} cells; split it.")
     _refuse_repeats(found, lined)
-    return (*found, *(_spiked(spec, by, budget, how) if spec.calibrate else ()))
+    return (*found, *(_spiked(spec, subjects, {**same, "budget": budget}) if spec.calibrate else ()))
+
+
+def _how(spec: Spec, settings: Settings) -> dict[str, Any]:
+    """The settings beyond the spec that change an answer, as its controls say."""
+    given = spec.controls.model_dump(exclude_none=True)
+    own = {"blind": "off" if settings.blind == "compare" or spec.planner != "llm" else settings.blind}
+    return {**{name: getattr(settings, name) for name in HOW}, **own, **given}
 
 
 def _asked(item: Item, source: "_Source", spec: Spec, settings: Settings) -> Iterator[dict[str, Any]]:
@@ -152,23 +165,16 @@ def _refuse_repeats(cells: Sequence[Cell], lined: Lined) -> None:
         raise UnreadableFile(f"{lined.name}: more than one item is called {', '.join(twice)}; give each its own `id`.")
 
 
-def _spiked(spec: Spec, by: str, budget: str, how: str) -> Iterator[Cell]:
+def _spiked(spec: Spec, subjects: Sequence[Version], same: dict[str, Any]) -> Iterator[Cell]:
     """Questions of known truth, asked with the first seed by whoever plans the others."""
     from .spikes import MODEL, spikes
 
-    if SPIKED in (subject.name for subject in spec.subjects):
+    if SPIKED in (subject.name for subject in subjects):
         raise UnreadableFile(f"With `calibrate`, {SPIKED!r} names what is asked beside; give your model another label.")
     seed = spec.seeds[0]
     for one in spikes(seed):
         asked = {"item": one.item, "question": one.question, "pairs": one.pairs, "seed": seed, "spike": one.truth}
-        yield Cell(
-            **asked, subject=SPIKED, model=MODEL, planner=spec.planner, by=by, budget=budget, how=how, fails_if=()
-        )
-
-
-def _loaded_as(subject: AuditedModel, folder: Path) -> str:
-    beside = folder / subject.model
-    return str(beside.resolve()) if (beside / "config.json").is_file() else subject.model
+        yield Cell(**asked, **same, subject=SPIKED, model=MODEL, fails_if=())
 
 
 def _budget(text: str, place: str, settings: Settings) -> str:

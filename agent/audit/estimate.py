@@ -27,7 +27,7 @@ def estimate(cells: Sequence[Cell], store: Store, workers: int, prices: Prices) 
     took = store.seconds()
     left = len(cells) - (n_done := len(store.found(cells)))
     workers = max(1, min(workers, left))
-    limits = [budget_of(cell.budget, prices).tokens if cell.planner == "llm" else 0 for cell in cells]
+    limits = [budget_of(cell.budget, prices).tokens if cell.by else 0 for cell in cells]
     return Estimate(
         n_cells=len(cells),
         n_done=n_done,

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from ...tools import REFERENCE_FOLDER, reference_models
+from ...tools import REFERENCE_FOLDER, cached_folder, reference_models
 
 OF_ITSELF = 1e9  # bytes of a worker without its model: libraries, and what a run keeps; on `atlas` it peaks at 0.6 GB
 OF_WEIGHTS = 2.0  # times the files: the weights, and the twin that controls are measured on
@@ -26,9 +26,11 @@ def room_of(models: Iterable[str]) -> float:
 
 
 def _size(model: str) -> float:
-    """Bytes of a model's files; nothing is known of a hub id."""
-    folder = REFERENCE_FOLDER / model if model in reference_models() else Path(model)
-    return float(sum(path.stat().st_size for path in folder.glob("*.safetensors"))) if folder.is_dir() else 0.0
+    """Bytes of a model's files; nothing is known of what is still to be fetched."""
+    folder: Path | None = REFERENCE_FOLDER / model if model in reference_models() else Path(model)
+    if not folder.is_dir():
+        folder = cached_folder(model)
+    return float(sum(path.stat().st_size for path in folder.glob("*.safetensors"))) if folder else 0.0
 
 
 def _free() -> float | None:

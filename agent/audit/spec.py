@@ -1,9 +1,9 @@
 """The spec of an audit: which models are asked what, what that may cost, and what makes the audit fail."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from ...tools import Frozen
 from ..runs import UnreadableFile
@@ -12,6 +12,8 @@ from .spec_lines import Lined
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,39}$")]
 Text = Annotated[str, Field(min_length=1, max_length=4000)]
 Seed = Annotated[int, Field(ge=0)]
+Revision = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_./+-]{0,99}$")]
+Pattern = Annotated[str, Field(pattern=r"^[A-Za-z0-9_*?\[\].-][A-Za-z0-9_*?\[\]./-]{0,199}$")]
 Values = Annotated[tuple[str | int, ...], Field(min_length=1)]
 Matrix = dict[Name, Values] | tuple[dict[Name, str | int], ...]
 Found = Literal[
@@ -53,11 +55,22 @@ FOUND: dict[Found, str] = {
 """What can come of an item; several at a time."""
 
 
+def _several(given: Any) -> Any:
+    """One may stand without brackets."""
+    return (given,) if isinstance(given, str) else given
+
+
 class AuditedModel(Frozen):
-    """A model, or one version or checkpoint of it."""
+    """A model, or several versions or checkpoints of it."""
 
     model: Text = Field(
         description="A reference name, the folder of a model (from the spec's own folder), or a hub id."
+    )
+    revision: Annotated[tuple[Revision, ...], BeforeValidator(_several)] = Field(
+        default=(), description="Of a hub id: a branch, a tag or a commit, or several, each a model of its own."
+    )
+    checkpoints: Pattern | None = Field(
+        default=None, description="Which folders in `model` are models of their own, as step-*."
     )
     label: Name | Literal[""] = Field(default="", description="Names it in the table; by default the end of `model`.")
 
@@ -66,6 +79,14 @@ class AuditedModel(Frozen):
         """Names it in the table."""
         plain = "".join(c if c.isalnum() or c in "._-" else "-" for c in Path(self.model).name)
         return self.label or plain.strip("._-")[:40] or "model"
+
+    @model_validator(mode="after")
+    def _is_told_apart_in_one_way(self) -> "AuditedModel":
+        if self.checkpoints is not None and self.revision:
+            raise ValueError("give `revision` of a hub id or `checkpoints` of a folder, not both")
+        if self.checkpoints is not None and ".." in Path(self.checkpoints).parts:
+            raise ValueError("`checkpoints` lie in the folder `model`, not above it")
+        return self
 
 
 class Item(Frozen):
@@ -103,6 +124,21 @@ class Item(Frozen):
         return self
 
 
+class Controls(Frozen):
+    """What is done against false claims beyond the controls that every claim carries, which nothing switches off."""
+
+    refute: Literal["off", "protocol", "llm"] | None = Field(
+        default=None, description="Who tries to break supported claims; by default as `vesalius ask` is set."
+    )
+    refute_attempts: Annotated[int, Field(ge=1, le=20)] | None = Field(
+        default=None, description="Most attempts on each claim (count)."
+    )
+    blind: Literal["off", "arms", "names", "both"] | None = Field(
+        default=None, description="What is hidden from a language model that plans."
+    )
+    probes: Literal["protocol", "llm"] | None = Field(default=None, description="Who writes probe prompts.")
+
+
 class Policy(Frozen):
     """What makes the audit fail."""
 
@@ -136,6 +172,7 @@ class Spec(Frozen):
         default=None,
         description="Tokens that language models may be sent and write in the whole audit; beyond, no cell is begun.",
     )
+    controls: Controls = Field(default=Controls(), description="Against false claims, beyond what all carry.")
     policy: Policy = Field(default=Policy(), description="What makes the audit fail.")
 
     @model_validator(mode="after")
@@ -145,13 +182,11 @@ class Spec(Frozen):
         for what, names in (
             ("batteries", list(self.batteries)),
             ("items", [item.id for item in self.items]),
-            ("subjects", [subject.name for subject in self.subjects]),
             ("seeds", list(map(str, self.seeds))),
         ):
             twice = sorted({name for name in names if names.count(name) > 1})
             if twice:
-                mend = "; give each a `label`" if what == "subjects" else ""
-                raise ValueError(f"{what} {', '.join(twice)} more than once{mend}")
+                raise ValueError(f"{what} {', '.join(twice)} more than once")
         return self
 
 

@@ -1,5 +1,6 @@
 """A worker of an audit: a process that holds one model and asks it one cell after the other."""
 
+import json
 import os
 import signal
 import sqlite3
@@ -18,6 +19,7 @@ from .._retest_desk import digest_of
 from ..asking import Where, ask, desk_for, start_run
 from ..bench import trained_dictionary
 from ..commands.asking import consultant_of, planned_of, writer_of
+from ..endpoint import endpoint_of
 from ..ledger import LedgerError, read_ledger
 from ..planners.llm_endpoint import EndpointError
 from ..planners.llm_turns import Turn
@@ -134,7 +136,7 @@ def investigated(cell: Cell, subject: Subject, settings: Settings, audit: str, t
     # What other cells found is no hint to this one: which were done before would depend on who was faster.
     where = Where(settings.home, use_memory=False)
     given = {"planner": cell.planner, "budget": cell.budget, "seed": cell.seed, "approve": "none"}
-    own = settings.model_copy(update={**given, "blind": "off" if settings.blind == "compare" else settings.blind})
+    own = settings.model_copy(update={**given, **json.loads(cell.how)})
     run = _run_of(cell, subject, own, where, audit)
     if not (run.path / "report.json").is_file():
         with desk_for(where, subject, run, writer_of(own, run), consultant_of(own, run)) as desk:
@@ -151,5 +153,6 @@ def _run_of(cell: Cell, subject: Subject, settings: Settings, where: Where, audi
     name = name_of(cell, identity_of(subject), audit)
     if (where.home / "runs" / name / "run.json").is_file():
         return RunFolder.open(where.home, name)
-    asked = settings.seed, settings.device, cell.pairs, "", planned_of(settings)
+    probes_by = endpoint_of(settings).model if settings.probes == "llm" else ""
+    asked = settings.seed, settings.device, cell.pairs, probes_by, planned_of(settings)
     return start_run(where, subject, cell.question, *asked, name=name)

@@ -1,7 +1,8 @@
 """`vesalius audit …`: what is asked, run, and what came of it."""
 
+import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,10 +28,15 @@ def _read(settings: Settings, path: Path) -> tuple[Spec, tuple[Cell, ...], Store
     return spec, cells, Store(settings.home, spec.audit)
 
 
+def _subjects(cells: Iterable[Cell]) -> list[str]:
+    """Labels of the models, in the order of the spec."""
+    return list(dict.fromkeys(cell.subject for cell in cells if not cell.spike))
+
+
 def validate_command(settings: Settings, path: Path, as_json: bool) -> None:
     """Say whether a spec can be run, and what it comes to."""
     spec, cells, _ = _read(settings, path)
-    found = {"audit": spec.audit, "cells": len(cells), "subjects": [one.name for one in spec.subjects]}
+    found = {"audit": spec.audit, "cells": len(cells), "subjects": _subjects(cells)}
     if as_json:
         print_json({**found, "items": list(dict.fromkeys(cell.item for cell in cells))})
     else:
@@ -93,7 +99,7 @@ def run_command(
         raise ToolError(
             f"Earlier claims lie on this machine, and `--on` is {on!r}.", mend="Run their items with --on local."
         )
-    if spec.planner == "llm":
+    if any(cell.planner == "llm" or "llm" in json.loads(cell.how).values() for cell in cells):
         _refuse_without_endpoint(settings)
     with store.held():
         store.keep_cells(cells)
@@ -140,11 +146,11 @@ def status_command(settings: Settings, path: Path, as_json: bool) -> None:
     spec, cells, store = _read(settings, path)
     audited = table_of(spec.audit, cells, store.found(cells))
     rows = []
-    for subject in spec.subjects:
-        own = [row for row in audited.rows if row.subject == subject.name]
+    for subject in _subjects(cells):
+        own = [row for row in audited.rows if row.subject == subject]
         done = [row for row in own if row.outcome is not None]
         rows.append(
-            {"subject": subject.name, "cells": len(own), "done": len(done), "fail": sum(bool(r.fails) for r in done)}
+            {"subject": subject, "cells": len(own), "done": len(done), "fail": sum(bool(r.fails) for r in done)}
         )
     if as_json:
         print_json({"audit": spec.audit, "done": audited.n_done, "cells": len(audited.rows), "subjects": rows})
