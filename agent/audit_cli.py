@@ -100,3 +100,30 @@ def audit_report(spec: SpecFile, home: Home = None, as_json: AsJson = False) -> 
 
         is_good = report_command(read_settings(home=home), spec, as_json)
     raise typer.Exit(0 if is_good else EXIT_NOT_MET)
+
+
+COMPARED = f"""\b
+Exit status:
+  0    nothing newly fails, and B answers all that A asks
+  {EXIT_NOT_MET}    a cell newly fails, or has no answer
+  2    an error: the message says what was wrong and what to do"""
+Compared = Annotated[Path, typer.Argument(help="A spec, or the table.jsonl of an audit.")]
+OneModel = typer.Option(metavar="LABEL", help="Hold this model of A against one of B, whatever their labels.")
+
+
+@audit_app.command("compare", epilog=COMPARED)
+def audit_compare(
+    a: Compared,
+    b: Compared,
+    model_a: Annotated[str | None, OneModel] = None,
+    model_b: Annotated[str | None, typer.Option(metavar="LABEL", help="The one of B.")] = None,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say what audit B finds that A did not: last night and tonight, or two models of one audit."""
+    with reported(as_json):
+        from .commands.auditing import compare_command
+        from .settings import read_settings
+
+        is_good = compare_command(read_settings(home=home), a, b, model_a, model_b, as_json)
+    raise typer.Exit(0 if is_good else EXIT_NOT_MET)

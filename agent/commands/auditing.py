@@ -2,7 +2,8 @@
 
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,11 +15,14 @@ from ..audit.store import Store
 from ..audit.table import Audited, table_of
 from ..budget import prices_of
 from ..failing import Stopped
+from ..report._text import cut
 from ..settings import Settings
 from .output import print_json, print_line, print_table
 from .progress import shown, span
 
 if TYPE_CHECKING:
+    from ..audit.changes import Change
+    from ..audit.table import Row
     from ..processes import Start
 
 
@@ -156,6 +160,60 @@ def status_command(settings: Settings, path: Path, as_json: bool) -> None:
         print_json({"audit": spec.audit, "done": audited.n_done, "cells": len(audited.rows), "subjects": rows})
     else:
         print_table(("model", "cells", "done", "fail"), [tuple(row.values()) for row in rows])
+
+
+def compare_command(
+    settings: Settings, a: Path, b: Path, model_a: str | None, model_b: str | None, as_json: bool
+) -> bool:
+    """Print what one audit found and another did not; whether nothing newly fails, and all of A was asked in B.
+
+    Args:
+        a, b: specs, or tables that were written earlier.
+        model_a, model_b: the one model of each that is held against the other's; all, by their labels, where not given.
+    """
+    from ..audit.changes import KINDS, changes, of_model
+
+    if (model_a is None) is not (model_b is None):
+        raise ToolError("One model alone cannot be compared.", mend="Give both --model-a and --model-b, or neither.")
+    name = f"{model_a} and {model_b}"
+    sides = [of_model(_rows_of(settings, path), model, str(path), name) for path, model in ((a, model_a), (b, model_b))]
+    found = changes(*sides)
+    counts = Counter(one.kind for one in found)
+    is_good = not any(counts[kind] for kind in ("newly fails", "only in A", "not done"))
+    if as_json:
+        listed = [one.model_dump(mode="json") for one in found]
+        print_json({"a": str(a), "b": str(b), "counts": {kind: counts[kind] for kind in KINDS}, "cells": listed})
+        return is_good
+    rows = [change_cells(one) for one in found if one.kind != "same"]
+    if rows:
+        print_table(("item", "model", "seed", "", "A found", "B found", "answer"), rows)
+        print_line("")
+    told = ", ".join(f"{counts[kind]} {kind}" for kind in KINDS if counts[kind])
+    print_line(f"{len(found)} cells: {told}.")
+    for kind in KINDS:
+        if counts[kind] and kind != "same":
+            print_line(f"  {kind}: {KINDS[kind]}")
+    if any(one.same_weights for one in found if one.kind in ("newly fails", "found otherwise")):
+        print_line("(*) The weights are the same: the spec, the settings or the program changed.")
+    return is_good
+
+
+def change_cells(one: "Change") -> tuple[str, ...]:
+    """A change as a line of a table."""
+    was, now = (", ".join(found) if found is not None else "–" for found in (one.was, one.now))
+    mark = " (*)" if one.same_weights and one.was != one.now else ""
+    return one.item, one.subject, str(one.seed), f"{one.kind}{mark}", was, now, cut(one.said)
+
+
+def _rows_of(settings: Settings, path: Path) -> "Sequence[Row]":
+    from ..audit.changes import read_table
+
+    if path.suffix == ".jsonl":
+        return read_table(path)
+    spec, cells, store = _read(settings, path)
+    if not (found := store.found(cells)):
+        raise ToolError(f"Nothing of audit {spec.audit} is done.", mend=f"Run: vesalius audit run {path}")
+    return table_of(spec.audit, cells, found).rows
 
 
 def _told(audited: Audited, store: Store, as_json: bool) -> bool:
