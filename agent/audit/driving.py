@@ -5,15 +5,17 @@ replaced and its cell given again, and that goes on where its run stopped.
 """
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-from ...tools import Progress, ToolError
+from ...tools import ToolError
 from ..processes import Running, Start
 from .cells import Cell
 from .outcome import Outcome, blank
+from .standing import ModelStanding, Pace, Standing, Tell
 from .store import Store
 
 MOST_STARTS = 3  # of one cell: a worker that dies of it each time is not given it again
@@ -44,7 +46,7 @@ class Driver:
         store: where what comes of them is kept.
         launch: starts the worker of a model.
         most: workers at a time.
-        progress: told of cells that are done.
+        tell: is told how it stands.
         clock: seconds.
     """
 
@@ -53,18 +55,23 @@ class Driver:
         store: Store,
         launch: Start,
         most: int,
-        progress: Progress,
+        tell: Tell,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store, self._launch, self._most = store, launch, most
-        self._progress, self._clock = progress, clock
+        self._tell, self._clock, self._pace = tell, clock, Pace(clock)
         self._waiting: dict[str, list[Cell]] = {}
+        self._cells: Counter[str] = Counter()  # by label of the model
+        self._n_done: dict[str, int] = {}  # of the models that were loaded
+        self._label: dict[str, str] = {}  # of the first that is this model
         self._starts: dict[Cell, int] = {}
         self._workers: list[Worker] = []
         self._unloadable: dict[str, str] = {}
-        self._n_cells = self._n_done = 0
+        self._since = 0.0
+        self._seconds: float | None = None
         self._until: float | None = None
         self._tokens: int | None = None
+        self._spent = 0
 
     def drive(self, cells: Sequence[Cell], seconds: float | None, tokens: int | None = None) -> None:
         """Ask every cell that was not asked yet of these weights.
@@ -78,13 +85,15 @@ class Driver:
                 what is done is kept.
             KeyboardInterrupt: stopped; what is done is kept.
         """
-        self._until, self._tokens = None if seconds is None else self._clock() + seconds, tokens
+        self._since, self._tokens, self._spent = self._clock(), tokens, self._store.tokens()
+        self._seconds, self._until = seconds, None if seconds is None else self._since + seconds
+        self._cells = Counter(cell.subject for cell in cells)
         for cell in cells:
+            self._label.setdefault(cell.model, cell.subject)
             self._waiting.setdefault(cell.model, []).append(cell)
-        self._n_cells = len(cells)
         try:
             while self._staffed():
-                self._tell()
+                self._tell(self._standing())
                 for ready in wait([one.connection for one in self._workers], LOOKS):
                     self._hear(next(one for one in self._workers if one.connection is ready))
         finally:
@@ -99,7 +108,7 @@ class Driver:
         """Whether no cell may be begun any more."""
         if self._until is not None and self._clock() >= self._until:
             return True
-        return self._tokens is not None and self._store.tokens() >= self._tokens
+        return self._tokens is not None and self._spent >= self._tokens
 
     def _staffed(self) -> bool:
         """Whether a worker has something to do; starts those that there is room and work for."""
@@ -146,7 +155,8 @@ class Driver:
         left = self._waiting.get(worker.model, [])
         known = self._store.found(left)
         self._waiting[worker.model] = [cell for cell in left if cell not in known]
-        self._n_done += len(known)
+        for cell in left:
+            self._n_done[cell.subject] = self._n_done.get(cell.subject, 0) + (cell in known)
         self._give(worker)
 
     def _done(self, worker: Worker, message: dict[str, Any]) -> None:
@@ -157,7 +167,9 @@ class Driver:
 
     def _keep(self, cell: Cell, outcome: Outcome, seconds: float, tokens: int = 0) -> None:
         self._store.keep(cell, outcome, seconds, tokens)
-        self._n_done += 1
+        self._n_done[cell.subject] = self._n_done.get(cell.subject, 0) + 1
+        self._spent += tokens
+        self._pace.done()
 
     def _give(self, worker: Worker) -> None:
         """The next cell of its model; without one it makes room for another model's worker."""
@@ -166,6 +178,7 @@ class Driver:
             self._dismiss(worker)
             return
         worker.cell, worker.step = waiting.pop(0), "beginning"
+        self._pace.given()
         try:
             worker.connection.send(worker.cell.model_dump(mode="json"))
         except OSError:
@@ -192,13 +205,16 @@ class Driver:
         worker.running.terminate()
         worker.running.join(LAST_WORDS)
 
-    def _tell(self) -> None:
-        now = ", ".join(_doing(self._workers))
-        self._progress(self._n_done, self._n_cells, now)
-
-
-def _doing(workers: Iterable[Worker]) -> list[str]:
-    return [
-        f"{one.cell.item} of {one.cell.subject}: {one.step}" if one.cell else f"{one.model}: {one.step}"
-        for one in workers
-    ]
+    def _standing(self) -> Standing:
+        doing: dict[str, list[str]] = {}
+        for one in self._workers:
+            name = one.cell.subject if one.cell else self._label[one.model]
+            doing.setdefault(name, []).append(f"{one.cell.item}, {one.step}" if one.cell else one.step)
+        n_done, n_cells = sum(self._n_done.values()), sum(self._cells.values())
+        models = (
+            ModelStanding(name, self._n_done.get(name), cells, tuple(doing.get(name, ())))
+            for name, cells in self._cells.items()
+        )
+        left = self._pace.left(n_cells - n_done)
+        limits = {"most_seconds": self._seconds, "tokens": self._spent, "most_tokens": self._tokens}
+        return Standing(n_done, n_cells, tuple(models), self._clock() - self._since, left, **limits)

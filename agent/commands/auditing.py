@@ -17,8 +17,9 @@ from ..budget import prices_of
 from ..failing import Stopped
 from ..report._text import cut
 from ..settings import Settings
+from .live_table import shown
 from .output import print_json, print_line, print_table
-from .progress import shown, span
+from .progress import span
 
 if TYPE_CHECKING:
     from ..audit.changes import Change
@@ -109,8 +110,8 @@ def run_command(
         store.keep_cells(cells)
         try:
             staff = _staff(settings, spec.audit, cells, workers, download, on)
-            with staff as (launch, most), shown("auditing") as progress:
-                Driver(store, launch, most, progress).drive(cells, spec.seconds, spec.tokens)
+            with staff as (launch, most), shown(spec.audit) as tell:
+                Driver(store, launch, most, tell).drive(cells, spec.seconds, spec.tokens)
         except KeyboardInterrupt:
             raise Stopped(f"Nothing finished is lost; to go on: vesalius audit run {path}") from None
     return _told(table_of(spec.audit, cells, store.found(cells)), store, as_json)

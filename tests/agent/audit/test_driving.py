@@ -17,6 +17,7 @@ from agent_audited import a_cell, answered
 from served import InThisProcess
 from vesalius.agent.audit.cells import Cell
 from vesalius.agent.audit.driving import MOST_STARTS, Driver, Halted
+from vesalius.agent.audit.standing import Standing
 from vesalius.agent.audit.store import Store
 from vesalius.agent.audit.table import table_of
 from vesalius.tools import ToolError
@@ -76,22 +77,27 @@ class Ended(InThisProcess):
 def drive(home: Path, script: Script, cells: list[Cell], most: int = 2, **more: Any) -> Store:
     store = Store(home, "a")
     limits = more.pop("seconds", None), more.pop("tokens", None)
-    Driver(store, script, most, more.pop("progress", lambda *_: None), **more).drive(cells, *limits)
+    Driver(store, script, most, more.pop("tell", lambda _: None), **more).drive(cells, *limits)
     return store
 
 
 def test_every_cell_is_asked_once_and_a_second_run_asks_nothing(tmp_path):
     cells = [a_cell(f"i{n}", subject) for subject in ("one", "two") for n in range(5)]
     script = Script(lambda cell, _: done(cell))
-    told = []
-    store = drive(tmp_path, script, cells, progress=lambda *step: told.append(step))
+    told: list[Standing] = []
+    store = drive(tmp_path, script, cells, tell=told.append)
     assert sorted(script.asked) == sorted(cell.item for cell in cells)
     assert {cell: found.answer for cell, found in store.found(cells).items()} == {cell: cell.item for cell in cells}
     assert script.most_at_once <= 2
-    assert all(total == 10 for _, total, _ in told)
+    assert {(one.cells, *(model.cells for model in one.models)) for one in told} == {(10, 5, 5)}
+    assert (told[0].done, told[0].left, told[0].models[0].done) == (0, None, None)  # nothing is loaded yet
+    assert [one.done for one in told] == sorted(one.done for one in told)
+    assert any(doing.endswith(", patch") for one in told for model in one.models for doing in model.doing)
     again = Script(lambda cell, _: done(cell))
-    drive(tmp_path, again, [*cells, a_cell("new", "one")])
+    told.clear()
+    drive(tmp_path, again, [*cells, a_cell("new", "one")], tell=told.append)
     assert again.asked == ["new"]
+    assert max(one.done for one in told) >= 10  # what was done earlier counts
 
 
 def test_one_model_has_as_many_workers_as_fit_and_no_more_than_cells(tmp_path):
