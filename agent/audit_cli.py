@@ -53,13 +53,15 @@ def audit_batteries(as_json: AsJson = False) -> None:
 
 
 @audit_app.command("plan")
-def audit_plan(spec: SpecFile, workers: Workers = None, home: Home = None, as_json: AsJson = False) -> None:
+def audit_plan(
+    spec: SpecFile, workers: Workers = None, home: Home = None, on: On = "local", as_json: AsJson = False
+) -> None:
     """List what would be asked, and about what it takes, before anything is loaded."""
     with reported(as_json):
         from .commands.auditing import plan_command
         from .settings import read_settings
 
-        plan_command(read_settings(home=home), spec, workers, as_json)
+        plan_command(read_settings(home=home), spec, workers, as_json, on)
 
 
 @audit_app.command("run", epilog=STATUSES)

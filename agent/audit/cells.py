@@ -1,6 +1,7 @@
 """What an audit asks, cell by cell: one question of one model with one seed."""
 
 import itertools
+import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -45,6 +46,11 @@ class Cell(Frozen):
     report: str = ""  # file of an earlier report, whose claims are tested again
     report_digest: str = ""  # of all that is in it
     spike: Truth | Literal[""] = ""  # a question of known truth, or one of the audit's own
+
+    @property
+    def needs_language_model(self) -> bool:
+        """Whether one plans, refutes, or words prompts or answers."""
+        return "llm" in (self.planner, *json.loads(self.how).values())
 
     @property
     def asked(self) -> str:

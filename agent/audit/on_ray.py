@@ -134,7 +134,12 @@ class Actor:
     def _ask(self, cell: Cell) -> None:
         """Put a cell to it, with what its run has already, and pass on what it says until it is done."""
         folder = self._settings.home / "runs" / name_of(cell, self._fingerprint, self._audit)
-        self._got(self._box.ask.remote(cell.model_dump(mode="json"), take(folder, {})))
+        try:
+            report = Path(cell.report).read_bytes() if cell.report else b""
+        except OSError as error:
+            self._told({"halt": f"{type(error).__name__}: {error}"})
+            return
+        self._got(self._box.ask.remote(cell.model_dump(mode="json"), take(folder, {}), report))
         while True:
             message, files = self._hear()
             message = self._kept(folder, files) or message

@@ -44,12 +44,17 @@ class LetterBox:
         given = self._theirs, own, audit, download, model
         threading.Thread(target=_work, args=given, daemon=True).start()
 
-    def ask(self, cell: dict[str, Any], files: Parcel) -> None:
+    def ask(self, cell: dict[str, Any], files: Parcel, report: bytes = b"") -> None:
         """Give it a cell.
 
         Args:
             files: of its run, as far as it came before.
+            report: the earlier report whose claims are tested again; it lies elsewhere on the driver's machine.
         """
+        if report:
+            here = self._home / "earlier.json"
+            here.write_bytes(report)
+            cell = {**cell, "report": str(here)}
         self._run = self._home / "runs" / name_of(Cell.model_validate(cell), self._fingerprint, self._audit)
         put(self._run, files)
         self._known = {}

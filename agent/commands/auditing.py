@@ -1,6 +1,5 @@
 """`vesalius audit …`: what is asked, run, and what came of it."""
 
-import json
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -64,12 +63,14 @@ def batteries_command(as_json: bool) -> None:
     print_line("In a spec: batteries: [" + ", ".join(list(known)[:2]) + "]")
 
 
-def plan_command(settings: Settings, path: Path, workers: int | None, as_json: bool) -> None:
+def plan_command(settings: Settings, path: Path, workers: int | None, as_json: bool, on: str = "local") -> None:
     """Print every cell, and what they may take; nothing is loaded."""
     from ..audit.estimate import estimate
+    from ..audit.ray_cluster import refuse_unknown_place
 
+    refuse_unknown_place(on)
     spec, cells, store = _read(settings, path)
-    found = estimate(cells, store, workers or _fitting(cells), prices_of(settings))
+    found = estimate(spec, cells, store, _places(settings, cells, workers, on), prices_of(settings))
     done = store.found(cells)
     if as_json:
         listed = [
@@ -84,6 +85,8 @@ def plan_command(settings: Settings, path: Path, workers: int | None, as_json: b
         time = f"about {span(found.seconds)}, from {found.n_timed} cells of it that are done"
     limit = "no limit on tokens" if found.most_tokens is None else f"at most {found.most_tokens:,} tokens"
     print_line("")
+    if found.most_seconds is not None:
+        time += f", and no cell is begun after {span(found.most_seconds)}"
     print_line(f"{found.n_cells} cells, {found.n_done} done; {found.workers} workers fit; time: {time}; {limit}.")
 
 
@@ -100,11 +103,7 @@ def run_command(
 
     refuse_unknown_place(on)
     spec, cells, store = _read(settings, path)
-    if on != "local" and any(cell.report for cell in cells):
-        raise ToolError(
-            f"Earlier claims lie on this machine, and `--on` is {on!r}.", mend="Run their items with --on local."
-        )
-    if any(cell.planner == "llm" or "llm" in json.loads(cell.how).values() for cell in cells):
+    if any(cell.needs_language_model for cell in cells):
         _refuse_without_endpoint(settings)
     with store.held():
         store.keep_cells(cells)
@@ -135,6 +134,16 @@ def _staff(
         from ..audit.on_ray import actors  # which imports Ray, whose settings are known by now
 
         yield actors(joined, settings, audit, download), joined.workers
+
+
+def _places(settings: Settings, cells: tuple[Cell, ...], workers: int | None, on: str) -> int:
+    """How many workers there is room for at a time; nothing is started."""
+    from ..audit.ray_cluster import LOCAL, cluster
+
+    if on in ("local", LOCAL):
+        return workers or _fitting(cells)
+    with cluster(on, settings.device, dict.fromkeys(cell.model for cell in cells), workers) as joined:
+        return joined.workers
 
 
 def report_command(settings: Settings, path: Path, as_json: bool) -> bool:

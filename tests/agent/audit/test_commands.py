@@ -49,6 +49,18 @@ def test_a_spec_is_validated_and_planned_before_anything_is_loaded(spec, tmp_pat
     assert [cell["done"] for cell in planned["cells"]] == [True, False]
 
 
+def test_a_plan_tells_the_limits_of_the_whole_audit_and_where_it_would_run(spec, tmp_path):
+    spec.write_text(SPEC + "planner: llm\nbudget: tokens=1000\ntokens: 1500\nseconds: 600\n")
+    planned = json.loads(run(tmp_path, "plan", spec, "--json").stdout)
+    assert (planned["most_tokens"], planned["most_seconds"]) == (1500, 600.0)
+    spec.write_text(SPEC + "planner: llm\nbudget: tokens=1000\n")
+    assert json.loads(run(tmp_path, "plan", spec, "--json").stdout)["most_tokens"] == 2000
+    spec.write_text(SPEC + "planner: llm\nseconds: 600\n")
+    told = run(tmp_path, "plan", spec).stdout
+    assert "no cell is begun after 10 min; at most 2,000,000 tokens." in told
+    assert run(tmp_path, "plan", spec, "--on", "mars").exit_code == 2
+
+
 def test_how_far_it_is_stands_model_by_model(spec, tmp_path):
     keep(spec, tmp_path, a_claim(verdict="refuted"))
     told = json.loads(run(tmp_path, "status", spec, "--json").stdout)

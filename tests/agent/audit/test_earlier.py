@@ -1,10 +1,13 @@
 """Claims of earlier reports as items: which reports are meant, and what comes of them on other weights."""
 
+from pathlib import Path
+
 import pytest
 from finished_runs import finish
 from vesalius.agent.asking import Where
-from vesalius.agent.audit.cells import cells_of
+from vesalius.agent.audit.cells import PROGRAM, cells_of
 from vesalius.agent.audit.outcome import Again, blank
+from vesalius.agent.audit.ray_actor import LetterBox
 from vesalius.agent.audit.spec import read_spec
 from vesalius.agent.audit.store import Store
 from vesalius.agent.audit.table import table_of
@@ -71,6 +74,26 @@ def test_claims_hold_on_the_same_weights_and_are_told_so(asked, atlas, tmp_path)
     (row,) = table_of("a", [cell], store.found([cell])).rows
     assert row.found == ("supported", "held")
     assert (tmp_path / "runs" / found.run / "comparison.json").is_file()
+
+
+def test_a_worker_on_a_node_without_the_report_is_sent_it_and_ends_with_the_same(asked, atlas, tmp_path):
+    (cell,) = cells(SPEC % asked.folder.path.name, tmp_path)
+    settings = Settings(home=tmp_path, device="cpu")
+    here = _answer(cell, atlas, settings, "a", lambda step: None)
+    content = Path(cell.report).read_bytes()
+    elsewhere = cell.model_dump(mode="json") | {"report": "/no/such/report.json"}
+    box = LetterBox()
+    box.begin(settings, "a", download=False, model="atlas", program=PROGRAM)
+    heard, _ = box.hear()
+    assert "loaded" in heard
+    box.ask(elsewhere, [], content)
+    files = {}
+    while "done" not in heard:
+        heard, some = box.hear()
+        files |= dict(some)
+    box.clear()
+    assert heard["done"] == here["done"]
+    assert "comparison.json" in files
 
 
 def test_a_report_that_changed_since_is_not_tested(asked, atlas, tmp_path):
