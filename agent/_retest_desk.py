@@ -35,6 +35,11 @@ class Earlier(NamedTuple):
     measured: dict[str, tuple[list[dict[str, Any]], Sample]]  # on A, by counterfactual family: pairs, what came of them
 
     @property
+    def is_of_effect(self) -> bool:
+        """Whether it is supported that there is an effect: then B may have lost some of it."""
+        return self.claim.judgement.verdict == "supported" and self.claim.prediction.direction == "positive"
+
+    @property
     def proposal(self) -> Proposal:
         """The hypothesis with that prediction."""
         assert self.prediction is not None, f"{self.claim.id} cannot be put to B"

@@ -1,6 +1,6 @@
 """The steps of testing earlier claims again: seal, measure, search the places of what broke, seal and measure again."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -9,16 +9,14 @@ from ._evidence import Prediction, Sample
 from ._retest_desk import Earlier, earlier_claims, tested_on
 from ._samples import arm_key, judge_all, sample_of
 from .comparing.again import asked_again
-from .comparing.labels import Difference, Pairs, corrected, difference, is_less, label_of
+from .comparing.differences import Difference, Loss, Measured, Pairs, answers_lost, corrected, effect_lost, right_on
+from .comparing.labels import label_of
 from .comparing.search import Candidate, Search, candidates, is_of_parts, proposals, search_for
 from .desk import Desk
 from .docket import experiments_of
 from .ledger import LedgerError
 from .planners.interface import Experiment
 from .report.schema import Report
-
-LessOf = dict[str, tuple[Difference | None, float | None]]
-"""By prediction, how much less the effect is on B, with its q."""
 
 
 class Work:
@@ -84,44 +82,58 @@ class Work:
         judged = judge_all(predictions, self.desk.docket.arms_measured, self.failed, (), self.desk.seed)
         found = []
         for one, prediction in zip(sealed, predictions, strict=True):
-            gap, q = self.less[prediction.id]
             told = label_of(
                 one.claim.judgement.verdict,
                 prediction,
                 judged.get(prediction.id),
                 self.why_not(one),
-                is_less(prediction, gap, q),
+                self.losses[prediction.id],
+                one.claim.judgement.effect,
             )
             # A stream site that still carries has lost nothing to its neighbours, which carry in any case.
             passes_on = prediction.id in judged and judged[prediction.id].verdict == "supported"
-            searched = told.label == "weakened" and (is_of_parts(one.claim) or not passes_on)
+            is_weaker = told.label == "weakened" and told.cause != "behaviour"
+            searched = is_weaker and (is_of_parts(one.claim) or not passes_on)
             if prediction.direction == "positive" and (told.cause == "mechanism" or searched):
                 found.append(one)
         return found
 
     @cached_property
-    def less(self) -> LessOf:
-        """How much less each supported effect is on B, and the q of that among all of them, by prediction.
-
-        Asked for when every claim was measured again.
-        """
+    def losses(self) -> dict[str, Loss]:
+        """What B lost of each supported claim, by prediction; asked for when every claim was measured again."""
         sealed = [one for one in self.earlier if one.prediction is not None]
-        gaps = [self._difference(one) for one in sealed]
-        return {one.proposal.prediction.id: (gap, q) for one, gap, q in zip(sealed, gaps, corrected(gaps), strict=True)}
+        effects = corrected([self._lost_of(one, effect_lost) for one in sealed if one.is_of_effect])
+        answers = corrected([self._lost_of(one, answers_lost) for one in sealed])
+        of_effects = iter(effects)
+        return {
+            one.proposal.prediction.id: Loss(
+                effect=next(of_effects) if one.is_of_effect else None,
+                answers=rarer,
+                right=right_on(one.measured, self._on_b(one.proposal.prediction)),
+            )
+            for one, rarer in zip(sealed, answers, strict=True)
+        }
 
-    def _difference(self, one: Earlier) -> Difference | None:
-        prediction = one.proposal.prediction
-        if one.claim.judgement.verdict != "supported" or prediction.direction != "positive":
+    def _lost_of(
+        self, one: Earlier, compare: Callable[[Measured, Measured, int], Difference | None]
+    ) -> Difference | None:
+        if one.claim.judgement.verdict != "supported":
             return None
-        return difference(one.measured, self._on_b(prediction), self.desk.seed)
+        return compare(one.measured, self._on_b(one.proposal.prediction), self.desk.seed)
 
-    def _on_b(self, prediction: Prediction) -> dict[str, tuple[Pairs, Sample]]:
+    def _on_b(self, prediction: Prediction) -> Measured:
         found: dict[str, tuple[Pairs, Sample]] = {}
         for arm in prediction.arms:
             made = self.made(arm_key(prediction, arm))
             if made is not None:
                 found[arm.counterfactual_family] = (tested_on(made), sample_of(made, arm.counterfactual_family))
         return found
+
+    def gaps(self, one: Earlier) -> tuple[float | None, float | None]:
+        """The gaps that effects on A and on B are shares of, over all pairs (nats)."""
+        on_b = self._on_b(one.prediction) if one.prediction else {}
+        ours, theirs = (_gap(side) for side in (one.measured, on_b))
+        return ours, theirs
 
     def made(self, key: str) -> Measurement | None:
         """The measurement of an experiment; none where it could not run, or was none."""
@@ -156,8 +168,8 @@ class Work:
 
     def _lost(self, one: Earlier, prediction: Prediction) -> float:
         """What another place has to make up for: of a part what it lost, of the stream the whole effect on A."""
-        gap, _ = self.less[prediction.id]
-        return gap.interval.mean if gap and is_of_parts(one.claim) else one.claim.judgement.effect
+        lost = self.losses[prediction.id].effect
+        return lost.found.interval.mean if lost and is_of_parts(one.claim) else one.claim.judgement.effect
 
     def _same_test(self, prediction: Prediction) -> str:
         """The sealed prediction of another claim that is this one: measured once, it counts once."""
@@ -172,3 +184,8 @@ class Work:
     def state(self) -> dict[str, Any]:
         """What was measured, as an investigation's state has it."""
         return {"done": [*map(list, self.done.items())], "failed": [*map(list, self.failed.items())]}
+
+
+def _gap(measured: Measured) -> float | None:
+    n = sum(len(sample.effects) for _, sample in measured.values())
+    return sum(sample.gap * len(sample.effects) for _, sample in measured.values()) / n if n else None

@@ -16,8 +16,9 @@ from collections.abc import Sequence
 from ..tools import Progress, Subject, silent
 from ._retest_desk import Earlier, begin, retest_desk, retest_folder
 from ._retest_work import Work
-from .comparing.again import ASKED, behaviour, circuit
-from .comparing.labels import is_less, label_of
+from .comparing.again import ASKED, behaviour, circuit, with_falls
+from .comparing.differences import Loss
+from .comparing.labels import label_of
 from .comparing.results import BehaviourAgain, CircuitAgain, ClaimAgain, EarlierClaim, Elsewhere, Retested
 from .desk import Desk
 from .planners.interface import JudgedClaim
@@ -31,8 +32,8 @@ __all__ = ["retest", "retest_folder"]
 
 CORRECTION = (
     "Every test of the comparison counts together, places that were searched included: verdicts on B are corrected "
-    "over all of them (Benjamini and Hochberg 1995, q at most 0.05), and whether effects are less on B over all claims "
-    "of effects that are compared."
+    "over all of them (Benjamini and Hochberg 1995, q at most 0.05); whether effects are less on B over all claims of "
+    "effects, whether answers are fewer over all claims, and over all sets of prompts that were asked again."
 )
 
 
@@ -76,14 +77,14 @@ def _claim_again(one: Earlier, work: Work, judged: dict[str, JudgedClaim]) -> Cl
     sealed = one.prediction
     name = sealed.id if sealed else ""
     found = judged.get(name)
-    gap, q = work.less.get(name, (None, None))
+    loss = work.losses.get(name, Loss())
     search = work.searches.get(name)
     elsewhere = tuple(
         Elsewhere(
             place=place.site,
             claim=judged[other].id,
             seen=place.seen,
-            made_up=place.made_up,
+            made_up=place.made_up(judged[other].judgement.effect),
             judgement=judged[other].judgement,
         )
         for other, place in work.elsewhere.get(name, ())
@@ -94,9 +95,11 @@ def _claim_again(one: Earlier, work: Work, judged: dict[str, JudgedClaim]) -> Cl
         sealed or one.claim.prediction,
         found.judgement if found else None,
         work.why_not(one),
-        is_less(sealed, gap, q) if sealed else False,
+        loss,
+        one.claim.judgement.effect,
         elsewhere,
     )
+    gap_a, gap_b = work.gaps(one)
     return ClaimAgain(
         earlier=_as_reported(one),
         label=told.label,
@@ -105,8 +108,11 @@ def _claim_again(one: Earlier, work: Work, judged: dict[str, JudgedClaim]) -> Cl
         prediction=sealed,
         claim=found.id if found else "",
         judgement=found.judgement if found else None,
-        less=gap.interval if gap else None,
-        q=q,
+        less=loss.effect.found.interval if loss.effect else None,
+        q=loss.effect.q if loss.effect else None,
+        gap_a=gap_a,
+        gap_b=gap_b,
+        right=loss.right,
         left_out=one.left_out,
         looked_at=len(search.experiment.args["sites"]) - 1 if search else 0,
         elsewhere=elsewhere,
@@ -140,4 +146,4 @@ def _again(work: Work) -> tuple[tuple[BehaviourAgain, ...], tuple[CircuitAgain, 
                 is_first = False
             else:
                 searched.append(circuit(report, record.measurement, found, problem))
-    return tuple(asked), tuple(searched)
+    return with_falls(asked), tuple(searched)

@@ -29,6 +29,7 @@ from ..report.compare import (
     headline,
     label_of,
     lost_rows,
+    reason_of,
     searched,
     tokens_told,
     verify_commands,
@@ -80,7 +81,7 @@ def compare_command(
     if as_json:
         print_json({**whole.model_dump(mode="json"), "flagged": whole.retested.flagged, "files": files})
     else:
-        _told(whole, path)
+        _told(whole, path, _verifying(settings, whole, out))
     return not whole.retested.flagged
 
 
@@ -113,7 +114,13 @@ def _asked(settings: Settings, first: Sequence[str], question: str, pairs: Path 
     return folder.name
 
 
-def _told(whole: Compared, path: Path) -> None:
+def _verifying(settings: Settings, whole: Compared, out: Path | None) -> Sequence[str]:
+    """Commands that find these runs."""
+    is_default = settings.home == Settings.model_fields["home"].default
+    return verify_commands(whole, "" if out is None else str(out), "" if is_default else str(settings.home))
+
+
+def _told(whole: Compared, path: Path, verifying: Sequence[str]) -> None:
     console = Console(soft_wrap=not sys.stdout.isatty())
     hang(console, Text(visible(f"{whole.a.model} → {whole.b.model}"), style="bold"), 0, TEXT)
     hang(console, Text(headline(whole), style="bold"), 0, TEXT)
@@ -123,7 +130,7 @@ def _told(whole: Compared, path: Path) -> None:
         print_table(CLAIMS, [claim_row(one) for one in whole.retested.claims if one.earlier.run == run])
     for one in worth_saying(whole):
         style = STYLES[BADGES.get(one.label, "")]
-        said = Text(f"{one.earlier.id} {label_of(one)}", style=style).append(f": {visible(one.reason)}", "default")
+        said = Text(f"{one.earlier.id} {label_of(one)}", style=style).append(f": {visible(reason_of(one))}", "default")
         hang(console, said, 0, TEXT)
         if one.looked_at:
             hang(console, Text(visible(searched(one))), TEXT, TEXT)
@@ -146,7 +153,7 @@ def _told(whole: Compared, path: Path) -> None:
     for left in whole.passed_over:
         hang(console, Text(visible(f"passed over: {left}"), style="yellow"), 0, TEXT)
     console.print(Text("\nMeasure again", style="bold"))
-    for command in verify_commands(whole):
+    for command in verifying:
         console.print(Text(visible(command)), soft_wrap=True)
     console.print()
     for name in FILES:

@@ -1,12 +1,16 @@
 """What A was asked, and the circuits that were searched in it, measured again on B and set beside each other."""
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ...tools import Measurement
+from .._gates import FALSE_DISCOVERY_RATE
+from .._statistics import benjamini_hochberg
 from ..planners.interface import Experiment
 from ..planners.protocol import LEAST_SURE, MAJORITY
 from ..report.schema import MeasurementRecord, Report
+from .labels import FEWER
 from .results import BehaviourAgain, CircuitAgain, LinkAgain, Lost
 
 ASKED, SEARCHED = "next_token", "circuit_search"
@@ -50,6 +54,8 @@ def behaviour(
     if found is None:
         return BehaviourAgain(**about, measurement_b="", problem=problem)
     after = found.result["answers"]
+    n_lost = sum(a["rank"] == 1 and b["rank"] != 1 for a, b in zip(before, after, strict=True))
+    n_gained = sum(a["rank"] != 1 and b["rank"] == 1 for a, b in zip(before, after, strict=True))
     both = list(zip(made.args["prompts"], made.args["answers"], before, after, strict=True))
     return BehaviourAgain(
         **about,
@@ -61,9 +67,27 @@ def behaviour(
             for prompt, answer, a, b in both
             if a["rank"] == 1 and b["rank"] != 1
         ),
-        n_gained=sum(a["rank"] != 1 and b["rank"] == 1 for _, _, a, b in both),
+        n_gained=n_gained,
+        p=_mcnemar(n_lost, n_gained),
         gone=is_premise and _holds(before) and not _holds(after),
     )
+
+
+def _mcnemar(lost: int, gained: int) -> float:
+    """The exact one-sided p that answers are not lost more often than gained (McNemar 1947)."""
+    changed = lost + gained
+    return sum(math.comb(changed, k) for k in range(lost, changed + 1)) / 2**changed
+
+
+def with_falls(asked: Sequence[BehaviourAgain]) -> tuple[BehaviourAgain, ...]:
+    """Each set of prompts with whether B answers surely fewer of them, corrected over all of them."""
+    told = [one for one in asked if one.measurement_b]
+    q = dict(zip(map(id, told), benjamini_hochberg([one.p for one in told]) if told else (), strict=True))
+    return tuple(one.model_copy(update={"fell": _fell(one, q[id(one)])}) if one.measurement_b else one for one in asked)
+
+
+def _fell(one: BehaviourAgain, q: float) -> bool:
+    return q <= FALSE_DISCOVERY_RATE and one.right_a - one.right_b > FEWER * one.n
 
 
 def _mean(answers: list[dict[str, Any]]) -> float:

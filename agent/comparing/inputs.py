@@ -1,14 +1,17 @@
 """What is to be compared, found and checked before any model is loaded: earlier reports of A, and the model B."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from pydantic import ValidationError
+
 from ...tools import REFERENCE_FOLDER, Subject, ToolError, reference_models
-from ..ledger import LedgerError, read_ledger
+from ..ledger import Entry, LedgerError, read_ledger
+from ..rejudging import rejudged
 from ..report.figures import Lookup, render_plain
-from ..report.schema import Report, UnreadableReport, read_report
-from ..report.verify import altered
+from ..report.schema import Claim, Report, Sentence, UnreadableReport, read_report
+from ..report.verify import altered, judged_otherwise
 from ..runs import RunFolder, UnknownRun, runs_of
 
 Load = Callable[[str], Subject]
@@ -44,7 +47,8 @@ def find(home: Path, source: str) -> Report | str:
     """
     path = Path(source)
     if path.is_file():
-        return _sound(read_report(path))
+        run = RunFolder(path.parent)
+        return report_of(run) if path.name == "report.json" and run.ledger.is_file() else _sound(read_report(path))
     if not _is_model(source) or source == "last":
         try:
             return report_of(RunFolder.open(home, source))
@@ -62,9 +66,8 @@ def _is_model(source: str) -> bool:
 def report_of(folder: RunFolder) -> Report:
     """The report of a run, held against the run's own ledger."""
     report = _sound(read_report(folder.finished_report(f"Go on with it: vesalius ask --resume {folder.name}.")))
-    entries = read_ledger(folder.ledger)
-    hashes = {entry.hash for entry in entries}
-    if report.ledger_digest not in hashes or not {claim.sealed for claim in report.claims} <= hashes:
+    entries = {entry.hash: entry for entry in read_ledger(folder.ledger)}
+    if report.ledger_digest not in entries or not all(_is_as_sealed(claim, entries) for claim in report.claims):
         raise LedgerError(
             f"The ledger of run {folder.name} is not the one that its report was made from.",
             mend="Restore both from a copy, or ask the question again.",
@@ -72,17 +75,34 @@ def report_of(folder: RunFolder) -> Report:
     return report
 
 
+def _is_as_sealed(claim: Claim, entries: Mapping[str, Entry]) -> bool:
+    if claim.sealed not in entries:
+        return False
+    sealed = entries[claim.sealed].body.get("proposal", {}).get("prediction")
+    return sealed == claim.prediction.model_dump(mode="json")
+
+
 def _sound(report: Report) -> Report:
-    """
+    """A report whose verdicts follow from what it measured; what a lone file sealed beforehand nobody can tell.
+
     Raises:
-        ToolError: a measurement is not as it was written.
+        ToolError: a measurement is not as it was written, a verdict is not the one that follows, or a claim cannot be
+            said.
     """
+    mend = "Restore the report from a copy, or ask the question again."
     for record in report.measurements:
         if drift := next(altered(record.measurement), None):
-            raise ToolError(
-                f"Measurement {drift.id} of run {report.run} was changed after it was made ({drift.path}).",
-                mend="Restore the report from a copy, or ask the question again.",
-            )
+            told = f"Measurement {drift.id} of run {report.run} was changed after it was made ({drift.path})."
+            raise ToolError(told, mend=mend)
+    for claim in report.claims:
+        try:
+            Sentence(text=claim.hypothesis.statement)
+        except ValidationError as error:
+            told = f"Claim {claim.id} of run {report.run} states what no claim does: {error.errors()[0]['msg']}."
+            raise ToolError(told, mend=mend) from error
+    if drift := next(iter(judged_otherwise(report, lambda stored: rejudged(report, stored))), None):
+        told = f"The judgement of {drift.id} in run {report.run} does not follow from what it measured ({drift.path})."
+        raise ToolError(told, mend=mend)
     return report
 
 
@@ -121,6 +141,8 @@ def _about(home: Path, model: str, load: Load) -> tuple[list[Report], list[str]]
     left: list[str] = []
     for folder in runs:
         if not (folder.path / "report.json").is_file():
+            if folder.info.model == model:
+                left.append(f"{folder.name}: it has no report yet")
             continue
         try:
             report = report_of(folder)

@@ -1,34 +1,29 @@
-"""What became of a claim: from the verdicts on A and B, and the difference between the effects, to one word.
+"""What became of a claim: from the verdicts on A and B, and what B lost of it, to one word.
 
-By code and by fixed rules, like the verdicts themselves. Whether an effect is less on B is tested pair by pair, since
-the same prompts were measured on both models (a paired test is blind to what differs between prompts alone), over
-clusters as everywhere, and corrected over all claims of a comparison. Overlap of the two intervals is never asked: it
-is no test of a difference (Gelman & Stern 2006).
+By code and by fixed rules, like the verdicts themselves. Overlap of the two intervals is never asked: it is no test of
+a difference (Gelman & Stern 2006). Nor does a difference that is not found make two effects alike: a claim has *held*
+where the interval of what was lost ends below what matters (an equivalence test; Schuirmann 1987), and is *undecided*
+where it does not.
 
 A claim whose behaviour is gone is `broke` and not `not testable`: a release that no longer gives the answer has lost
 what the claim explained, and whoever stops a release for a broken claim wants to be stopped there too. `cause` tells
-the two apart.
+the two apart. A behaviour is gone where B shows it no better than chance, or where it surely answers fewer of the
+claim's prompts right than A, and fewer than half. Effects are shares of what is left of the behaviour, so without this
+rule a claim about the few prompts that B still answers would count as held.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from ...tools import NO_GAP, canonical
-from .._evidence import Judgement, Prediction, Sample, Verdict
-from .._gates import FALSE_DISCOVERY_RATE
-from .._statistics import Interval, benjamini_hochberg, bootstrap_interval, sign_flip
+from ...tools import NO_GAP
+from .._evidence import Judgement, Prediction, Verdict
+from .._gates import FALSE_DISCOVERY_RATE, MAJORITY, span
+from .differences import Corrected, Loss
 from .results import Cause, Elsewhere, Label
 
-Pairs = Sequence[Mapping[str, object]]
 MOST = 0.8  # of the loss, that a place to which a claim moved makes up for
-DRAWS = 99_999  # of the sign flips: enough for a p that survives a correction over hundreds of claims
-
-
-class Difference(NamedTuple):
-    """How much less an effect is on B than on A."""
-
-    interval: Interval
-    p: float  # that it is not less
+GONE = 0.5  # of the effect on A, that is lost where a claim has moved: of a place that keeps more it is shared
+FEWER = 0.1  # share of the prompts: that many fewer right answers matter
 
 
 class Labelled(NamedTuple):
@@ -39,53 +34,32 @@ class Labelled(NamedTuple):
     reason: str
 
 
-def difference(
-    a: Mapping[str, tuple[Pairs, Sample]], b: Mapping[str, tuple[Pairs, Sample]], seed: int
-) -> Difference | None:
-    """The effect on A less the effect on B over the pairs of prompts that both were measured on.
-
-    Args:
-        a: by counterfactual family, the pairs and what was measured on them.
-        b: the same of B; pairs may be missing, and are matched by what they say.
-    """
-    effects: list[float] = []
-    clusters: list[str] = []
-    for family in a.keys() & b.keys():
-        (ours, before), (theirs, after) = a[family], b[family]
-        found = {canonical(pair): effect for pair, effect in zip(theirs, after.effects, strict=True)}
-        for pair, effect, cluster in zip(ours, before.effects, before.clusters, strict=True):
-            if (other := found.get(canonical(pair))) is not None:
-                effects.append(effect - other)
-                clusters.append(cluster)
-    if not effects:
-        return None
-    return Difference(
-        interval=bootstrap_interval(effects, clusters, seed=seed),
-        p=sign_flip(effects, clusters, seed=seed, draws=DRAWS).p,
-    )
-
-
-def corrected(differences: Sequence[Difference | None]) -> list[float | None]:
-    """The q of each difference among all of a comparison."""
-    there = [one.p for one in differences if one is not None]
-    found = iter(benjamini_hochberg(there) if there else ())
-    return [None if one is None else next(found) for one in differences]
-
-
-def is_less(prediction: Prediction, found: Difference | None, q: float | None) -> bool:
-    """Whether the effect is less on B by more than what matters, and beyond chance."""
-    if found is None or q is None or prediction.direction != "positive":
+def surely_lost(found: Corrected | None) -> bool:
+    """Whether something is less on B beyond chance, be it ever so little."""
+    if found is None:
         return False
-    low = found.interval.low
-    beyond_chance = q <= FALSE_DISCOVERY_RATE and low is not None and low > 0
-    return beyond_chance and found.interval.mean > prediction.smallest_effect
+    low = found.found.interval.low
+    return found.q <= FALSE_DISCOVERY_RATE and low is not None and low > 0
 
 
-def behaviour_is_gone(judged: Judgement | None, failed: str) -> bool:
-    """Whether B does not answer as the claim's prompts say."""
+def is_less(prediction: Prediction, loss: Loss) -> bool:
+    """Whether the effect is less on B by more than what matters, and beyond chance."""
+    found = loss.effect
+    if found is None or prediction.direction != "positive":
+        return False
+    return surely_lost(found) and found.found.interval.mean > prediction.smallest_effect
+
+
+def behaviour_is_gone(judged: Judgement | None, failed: str, loss: Loss) -> str:
+    """Why B does not answer as the claim's prompts say; empty where it does."""
     if judged is None:
-        return NO_GAP in failed
-    return any(gate.name == "behaviour" and gate.outcome == "fail" for gate in judged.gates)
+        return failed if NO_GAP in failed else ""
+    if gate := next((gate for gate in judged.gates if gate.name == "behaviour" and gate.outcome == "fail"), None):
+        return gate.reason
+    n, before, after = loss.right
+    if surely_lost(loss.answers) and after < MAJORITY * n:
+        return f"Of {n} prompts B answers {after} right, and A {before}."
+    return ""
 
 
 def label_of(
@@ -93,7 +67,8 @@ def label_of(
     prediction: Prediction,
     judged: Judgement | None,
     failed: str,
-    less: bool,
+    loss: Loss,
+    effect: float,
     elsewhere: Sequence[Elsewhere] = (),
 ) -> Labelled:
     """What became of a claim.
@@ -103,33 +78,78 @@ def label_of(
         prediction: as it was sealed for A.
         judged: on B; none where no arm ran.
         failed: why none did.
-        less: whether the effect is surely less on B.
+        loss: what B lost of it.
+        effect: on A (share of the gap).
         elsewhere: other places at which the same was tested on B.
     """
     if verdict != "supported":
         return _of_unsupported(verdict, judged, failed)
-    if behaviour_is_gone(judged, failed):
-        gate = next((g.reason for g in judged.gates if g.name == "behaviour"), "") if judged else failed
-        return Labelled("broke", "behaviour", f"The behaviour is gone. {gate}")
+    if gone := behaviour_is_gone(judged, failed, loss):
+        return Labelled("broke", "behaviour", f"The behaviour is gone. {gone}")
     if judged is None:
         return Labelled("not testable", "", failed)
-    gone = judged.verdict == "refuted"
     if prediction.direction == "none":
-        if gone:
-            return Labelled("broke", "mechanism", f"An effect is there now. {judged.reason}")
-        return Labelled("held" if judged.verdict == "supported" else "undecided", "", judged.reason)
+        found = _of_absence(judged)
+    else:
+        found = _of_effect(prediction, judged, loss, effect, elsewhere)
+    return _with_answers(found, loss)
+
+
+def _with_answers(found: Labelled, loss: Loss) -> Labelled:
+    """A behaviour that is surely rarer weakens a claim about it, however well the rest of it is carried."""
+    if loss.answers is None or not surely_lost(loss.answers) or loss.answers.found.interval.mean <= FEWER:
+        return found
+    n, before, after = loss.right
+    rarer = f"Of {n} prompts B answers {after} right, and A {before}."
+    if found.label in ("held", "undecided"):
+        return Labelled("weakened", "behaviour", f"{rarer} Where it still answers: {found.reason}")
+    return found._replace(reason=f"{found.reason} {rarer}")
+
+
+def _of_absence(judged: Judgement) -> Labelled:
+    if judged.verdict == "refuted":
+        return Labelled("broke", "mechanism", f"An effect is there now. {judged.reason}")
+    return Labelled("held" if judged.verdict == "supported" else "undecided", "", judged.reason)
+
+
+def _of_effect(
+    prediction: Prediction, judged: Judgement, loss: Loss, effect: float, elsewhere: Sequence[Elsewhere]
+) -> Labelled:
+    less = is_less(prediction, loss)
+    gone = judged.verdict == "refuted" and surely_lost(loss.effect)
     there = [one for one in elsewhere if one.judgement.verdict == "supported"]
     moved = [one for one in there if one.made_up >= MOST]
-    if moved and (gone or less):
+    lost = loss.effect.found.interval.mean if loss.effect else 0.0
+    if moved and (gone or (less and lost >= GONE * effect)):
         return Labelled("moved", "mechanism", f"Now at {_named(moved)}. At its old place: {judged.reason}")
     instead = f" Part of it is made up for at {_named(there)}." if there else ""
     if judged.verdict == "supported":
-        return Labelled("weakened" if less else "held", "", judged.reason + instead)
+        if less:
+            return Labelled("weakened", "", judged.reason + instead)
+        return _held(prediction, judged, loss)
     if gone:
         return Labelled("broke", "mechanism", judged.reason + instead)
     if less:
         return Labelled("weakened", "", f"What is left of it is undecided. {judged.reason}{instead}")
+    if judged.verdict == "refuted":
+        return Labelled("undecided", "", f"Refuted on B, but it is not surely less than on A. {judged.reason}")
     return Labelled("undecided", "", judged.reason)
+
+
+def _held(prediction: Prediction, judged: Judgement, loss: Loss) -> Labelled:
+    """Supported on B too: held where what was lost is surely too little to matter."""
+    if loss.effect is None:
+        return Labelled("undecided", "", f"Supported on B too, on other prompts than on A alone. {judged.reason}")
+    (interval, *_), _, smallest = loss.effect
+    bar = prediction.smallest_effect
+    if interval.high is not None and interval.high < bar:
+        return Labelled("held", "", judged.reason)
+    why = (
+        f"Whether it is less on B is open: it lost {interval.mean:.3g}, interval {span(interval)}, and {bar:g} matters."
+    )
+    if smallest > FALSE_DISCOVERY_RATE:
+        why += f" Too few clusters: {interval.n_clusters} reach no q below {smallest:.2g}."
+    return Labelled("undecided", "", f"{why} {judged.reason}")
 
 
 def _named(places: Sequence[Elsewhere]) -> str:

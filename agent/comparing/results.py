@@ -15,14 +15,16 @@ Cause = Literal["", "behaviour", "mechanism"]
 
 FLAGGED: tuple[Label, ...] = ("weakened", "moved", "broke")
 MEANING: dict[Label, str] = {
-    "held": "Supported on B too, and the effect is not less than on A by more than what matters.",
-    "weakened": "The effect is less on B than on A, by more than what matters and beyond chance, and not surely gone.",
-    "moved": "It broke or weakened at its place, and the same test is supported at another layer or head, which makes "
-    "up for most of what was lost.",
-    "broke": "B does not do it: the test is refuted at its place and supported at no other that was tried; or B no "
-    "longer gives the answers that the claim is about (the behaviour is gone).",
+    "held": "Supported on B too, and whatever its effect lost is surely less than what matters.",
+    "weakened": "The effect is less on B than on A, by more than what matters and beyond chance, and not surely gone; "
+    "or B answers surely fewer of the claim's prompts right (the behaviour is rarer).",
+    "moved": "Most of its effect is lost at its place, and the same test is supported at another layer or head, which "
+    "makes up for most of what was lost.",
+    "broke": "B does not do it: the test is refuted at its place, beyond chance less than on A, and supported at no "
+    "other that was tried; or B answers few of the claim's prompts any more (the behaviour is gone).",
     "not testable": "It cannot be asked of B: a word, a site, or a dictionary is not there.",
-    "undecided": "The evidence on B decides neither: it is not supported, not refuted, and not surely less than on A.",
+    "undecided": "The evidence decides neither: it is not supported on B, and not surely less than on A; or it is "
+    "supported, and may be less by more than what matters.",
     "unchanged": "Not supported on A, and the same verdict on B.",
     "newly supported": "Not supported on A, and supported on B.",
     "newly refuted": "Undecided on A, and refuted on B.",
@@ -49,8 +51,8 @@ class Elsewhere(Frozen):
     claim: str = Field(description="Its id in the report of B.")
     seen: float = Field(description="Effect on exploration's prompts (share of the gap).")
     made_up: float = Field(
-        description="Share of what was lost that it makes up for on these: of a part, by its gain over A; of the "
-        "stream, by its effect."
+        description="Share of what was lost that it makes up for on the held-out prompts: of a part, by its gain over "
+        "what A's exploration saw there; of the stream, by its effect."
     )
     judgement: Judgement = Field(description="The verdict on the held-out prompts.")
 
@@ -70,6 +72,11 @@ class ClaimAgain(Frozen):
     )
     q: float | None = Field(
         default=None, description="Benjamini-Hochberg q, over all claims compared, that the effect on B is not less."
+    )
+    gap_a: float | None = Field(default=None, description="The gap on A that its effect is a share of (nats).")
+    gap_b: float | None = Field(default=None, description="The gap on B (nats).")
+    right: tuple[int, int, int] = Field(
+        default=(0, 0, 0), description="Pairs of prompts that both were asked; answered right by A, and by B (counts)."
     )
     left_out: int = Field(default=0, description="Pairs of prompts that B cannot read, so left out (count).")
     looked_at: int = Field(default=0, description="Other places that were searched on exploration's prompts (count).")
@@ -104,6 +111,16 @@ class BehaviourAgain(Frozen):
     lost: tuple[Lost, ...] = Field(default=(), description="Answered as expected by A and not by B.")
     n_gained: int = Field(default=0, description="Answered as expected by B and not by A (count).")
     gone: bool = Field(default=False, description="A premise that holds on A and not on B.")
+    p: float = Field(
+        default=1.0,
+        description="Were losing and gaining an answer as likely, so many lost among those that changed would come up "
+        "this often (McNemar's exact test, one-sided; prompts taken as independent).",
+    )
+    fell: bool = Field(
+        default=False,
+        description="B answers fewer right, by more than a tenth of the prompts, with a q of at most 0.05 among all "
+        "sets of prompts of the comparison.",
+    )
 
 
 class LinkAgain(Frozen):
@@ -165,6 +182,7 @@ class WeightsCompared(Frozen):
     same_vocabulary: bool = Field(default=False, description="Same tokens under the same ids.")
     identical: bool = Field(default=False, description="Every weight equal to the last bit.")
     sizes: tuple[str, ...] = Field(default=(), description="Sizes that differ, in words.")
+    settings: tuple[str, ...] = Field(default=(), description="What the configurations say otherwise, in words.")
     groups: tuple[GroupChange, ...] = Field(default=(), description="Groups that differ, the most changed first.")
     unchanged: tuple[str, ...] = Field(default=(), description="Groups that are equal to the last bit.")
     tokens: tuple[TokenChange, ...] = Field(default=(), description="Tokens whose embeddings differ most.")
@@ -193,8 +211,8 @@ class Retested(Frozen):
 
     @property
     def flagged(self) -> bool:
-        """Whether something weakened, moved or broke."""
-        return any(one.label in FLAGGED for one in self.claims) or any(one.gone for one in self.behaviours)
+        """Whether something weakened, moved or broke, or answers are surely fewer."""
+        return any(one.label in FLAGGED for one in self.claims) or any(one.gone or one.fell for one in self.behaviours)
 
 
 class Compared(Frozen):

@@ -3,8 +3,9 @@
 The prompts are those of A's exploration, which confirm nothing, and every place looked at counts against what is found.
 A head, block or MLP is a candidate where it gained at least half of what the claim's own place lost: one that took part
 before has not taken over. Of the residual stream the nearest sites that carry at least half as much as on A are
-candidates, since from a place where an answer has arrived it stays to the end. What makes up for most of the loss is
-where the claim moved to; what makes up for less, as other heads may that stand in for one, is named beside it.
+candidates, since from a place where an answer has arrived it stays to the end. What makes up for most of the loss on
+the held-out prompts is where the claim moved to; what makes up for less, as heads may that stand in for another, is
+named beside it.
 """
 
 from collections.abc import Iterator, Sequence
@@ -30,7 +31,12 @@ class Candidate(NamedTuple):
 
     site: str
     seen: float
-    made_up: float  # share of what was lost
+    before: float  # what A's exploration saw there; nothing of a site of the stream, from which all else is passed on
+    lost: float  # what it has to make up for
+
+    def made_up(self, effect: float) -> float:
+        """Share of what was lost that an effect at this place makes up for."""
+        return (effect - self.before) / self.lost
 
 
 class Search(NamedTuple):
@@ -96,13 +102,13 @@ def candidates(search: Search, found: Measurement, lost: float, smallest: float)
     seen: list[Candidate] = []
     for cell in found.result["cells"]:
         site, effect = cell["site"], cell["effect"]
-        gained = effect - (search.before.get(site, 0.0) if is_part(site) else 0.0)
-        if site != search.site and gained > bar and sign_flip(cell["effects"], clusters, seed=0).p <= P_SEEN:
-            seen.append(Candidate(site, effect, gained / lost))
+        before = search.before.get(site, 0.0) if is_part(site) else 0.0
+        if site != search.site and effect - before > bar and sign_flip(cell["effects"], clusters, seed=0).p <= P_SEEN:
+            seen.append(Candidate(site, effect, before, lost))
     if search.site.split(".")[0] in STREAM:
         here = sites.index(search.site) if search.site in sites else len(sites)
         return tuple(sorted(seen, key=lambda one: abs(sites.index(one.site) - here))[:MOST_CANDIDATES])
-    return tuple(sorted(seen, key=lambda one: -one.made_up)[:MOST_CANDIDATES])
+    return tuple(sorted(seen, key=lambda one: -one.made_up(one.seen))[:MOST_CANDIDATES])
 
 
 def proposals(claim: Claim, prediction: Prediction, found: Sequence[Candidate], first: int) -> Iterator[Proposal]:

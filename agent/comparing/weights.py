@@ -22,6 +22,13 @@ HELD = 0.99  # share of the energy
 NAMED = 6  # groups in a sentence
 NOTHING = 1e-30
 GROUPS_OF_A_BLOCK, OTHER_GROUPS = 7, 3
+MAY_DIFFER = ("n_vocab", "n_ctx")  # sizes that leave all other weights comparable
+OF_WORDS = ("embedding", "unembedding")
+# Of a configuration: names and versions, element types, and sizes that are told as sizes.
+SAYS_NOTHING = (
+    *("_name_or_path", "transformers_version", "architectures", "dtype", "torch_dtype"),
+    *("vocab_size", "max_position_embeddings", "n_positions", "n_ctx"),
+)
 
 
 def compared_weights(a: Subject, b: Subject, progress: Progress = silent) -> WeightsCompared:
@@ -33,42 +40,88 @@ def compared_weights(a: Subject, b: Subject, progress: Progress = silent) -> Wei
         if was != now
     )
     same = type(a.architecture) is type(b.architecture)
-    if sizes or not same:
+    if not same or any(size.split(":")[0] not in MAY_DIFFER for size in sizes):
         families = "" if same else f"Their families differ: {_family(a)} and {_family(b)}. "
         told = f"{families}{'; '.join(sizes)}".strip(" ;") + ". Weights of other shapes cannot be compared."
         return WeightsCompared(same_vocabulary=same_words, sizes=sizes, told=told)
-    return _of_one_shape(a, b, same_words, progress)
+    return _of_one_shape(a, b, sizes, progress)
 
 
-def _of_one_shape(a: Subject, b: Subject, same_words: bool, progress: Progress) -> WeightsCompared:
+def _of_one_shape(a: Subject, b: Subject, sizes: Sequence[str], progress: Progress) -> WeightsCompared:
+    same_words, rows = a.tokenizer.get_vocab() == b.tokenizer.get_vocab(), _rows(a, b)
     found: list[GroupChange] = []
     equal: list[str] = []
     other: list[str] = []
+    settings = _settings(a, b)
     tied = _ties(a) and _ties(b)
     for done, ((name, ours), (_, theirs)) in enumerate(zip(groups_of(a, tied), groups_of(b, tied), strict=True)):
         progress(done, GROUPS_OF_A_BLOCK * a.shape.n_layers + OTHER_GROUPS, f"weights: {name}")
+        if rows is not None and name in OF_WORDS:
+            of_words = 0 if name == "embedding" else 1
+            ours, theirs = (
+                [one.index_select(of_words, kept.to(one.device)) for one in side]
+                for side, kept in zip((ours, theirs), rows, strict=True)
+            )
         if [one.shape for one in ours] != [one.shape for one in theirs]:  # a bias that one of them lacks, say
             other.append(f"{name}: tensors of other shapes")
             continue
-        change = change_of(name, ours, theirs)
+        change = change_of(name, *_there(ours, theirs))
         if change.changed:
             found.append(change)
         else:
             equal.append(name)
-    unnamed = () if found or other else _unnamed(a, b)
+    unnamed = () if found or other or rows is not None else _unnamed(a, b)
     found.sort(key=lambda one: (-one.relative, one.group))
     tokens, n_tokens = _tokens(a, b) if same_words else ((), 0)
+    told = _told(found, equal, [*other, *unnamed]), *_beside(sizes, settings, same_words, rows)
     return WeightsCompared(
-        same_architecture=True,
+        same_architecture=not sizes,
         same_vocabulary=same_words,
-        identical=not found and not unnamed and not other,
-        sizes=tuple(other),
+        identical=not found and not unnamed and not other and not sizes and same_words,
+        sizes=(*sizes, *other),
+        settings=settings,
         groups=tuple(found),
         unchanged=tuple(equal),
         tokens=tokens,
         n_tokens=n_tokens,
-        told=_told(found, equal, [*other, *unnamed], same_words),
+        told=" ".join(filter(None, told)),
     )
+
+
+def _beside(
+    sizes: Sequence[str], settings: Sequence[str], same_words: bool, rows: tuple[Tensor, Tensor] | None
+) -> Iterator[str]:
+    """What differs beside the weights, in words."""
+    if sizes:
+        yield f"Sizes differ: {'; '.join(sizes)}."
+    if not same_words:
+        yield "The vocabularies differ."
+    if rows is not None:
+        yield f"Embeddings are compared token by token, of the {len(rows[0])} that both have."
+    if settings:
+        yield f"The configurations differ: {'; '.join(settings)}."
+
+
+def _there(ours: Sequence[Tensor], theirs: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+    """The matrix and what else is anything in either: a bias of zeros may be one that the family does without."""
+    kept = [i for i, pair in enumerate(zip(ours, theirs, strict=True)) if i == 0 or any(one.any() for one in pair)]
+    return [ours[i] for i in kept], [theirs[i] for i in kept]
+
+
+def _rows(a: Subject, b: Subject) -> tuple[Tensor, Tensor] | None:
+    """Rows of A's and of B's embedding for every token that both have; none where the vocabularies are the same."""
+    ours, theirs = a.tokenizer.get_vocab(), b.tokenizer.get_vocab()
+    if ours == theirs and a.shape.n_vocab == b.shape.n_vocab:
+        return None
+    shared = sorted((i, theirs[token]) for token, i in ours.items() if token in theirs)
+    return torch.tensor([i for i, _ in shared]), torch.tensor([i for _, i in shared])
+
+
+def _settings(a: Subject, b: Subject) -> tuple[str, ...]:
+    """What the configurations say otherwise, but sizes, which are told as such: an activation, say, or a scale."""
+    ours, theirs = (one.model.config.to_dict() for one in (a, b))
+    names = [n for n in {**ours, **theirs} if n not in SAYS_NOTHING and ours.get(n) != theirs.get(n)]
+    return tuple(f"{name}: {ours.get(name)!r} in A, {theirs.get(name)!r} in B" for name in names)
 
 
 def groups_of(subject: Subject, tied: bool) -> Iterator[tuple[str, list[Tensor]]]:
@@ -186,10 +239,10 @@ def _tokens(a: Subject, b: Subject) -> tuple[tuple[TokenChange, ...], int]:
     return tuple(rows), n_changed
 
 
-def _told(found: list[GroupChange], equal: list[str], unnamed: Sequence[str], same_words: bool) -> str:
-    words = "" if same_words else " The vocabularies differ."
+def _told(found: list[GroupChange], equal: list[str], unnamed: Sequence[str]) -> str:
+    words = ""
     if unnamed:
-        words = f" Not compared group by group: {', '.join(unnamed[:NAMED])}.{words}"
+        words = f" Not compared group by group: {', '.join(unnamed[:NAMED])}."
         if not found:
             return words.strip()
     if not found:

@@ -29,6 +29,7 @@ from .compare import (
     label_of,
     link_row,
     lost_rows,
+    reason_of,
     searched,
     tests_told,
     tokens_told,
@@ -79,7 +80,7 @@ def _statement(one: ClaimAgain) -> Markup:
 
 
 def _detail(one: ClaimAgain) -> Markup:
-    parts = [element("p", marked_text(one.reason))]
+    parts = [element("p", marked_text(reason_of(one)))]
     if one.left_out:
         parts.append(element("p", f"{one.left_out} pairs of prompts were left out, as B cannot read them."))
     if one.looked_at:

@@ -25,6 +25,7 @@ from .compare import (
     label_of,
     link_row,
     lost_rows,
+    reason_of,
     tests_told,
     tokens_told,
     verify_commands,
@@ -57,7 +58,7 @@ def comparison_markdown(whole: Compared) -> str:
 
 
 def _details(whole: Compared) -> list[str]:
-    lines = [f"- {one.earlier.id}, **{label_of(one)}**: {_marked(one.reason)}" for one in worth_saying(whole)]
+    lines = [f"- {one.earlier.id}, **{label_of(one)}**: {_marked(reason_of(one))}" for one in worth_saying(whole)]
     return ["\n".join(lines)] if lines else []
 
 

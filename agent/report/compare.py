@@ -4,6 +4,7 @@ Its figures stand in tables beside the claim, in the report of B, that they are 
 those of a gate or a verdict, which that claim shows too.
 """
 
+import shlex
 from collections.abc import Sequence
 
 from ..comparing.results import (
@@ -27,13 +28,14 @@ BADGES: dict[Label, str] = {
     "newly refuted": "inconclusive",
     "undecided": "inconclusive",
 }
-CLAIMS = ("claim of A", "on B it", "about", "effect on A", "effect on B", "A less B", "claim of B")
+CLAIMS = ("claim of A", "on B it", "about", "gap in nats", "effect on A", "effect on B", "A less B", "claim of B")
 ASKED = ("asked", "prompts", "right on A", "right on B", "probability on A", "on B")
 LINKS = ("from", "to", "effect on A", "effect on B")
 GROUPS = ("weights", "relative change", "cosine", "entries changed", "rank (99 %)", "largest 1", "largest 8")
 LOST = ("prompt", "A answers", "B answers", "its probability on A", "on B")
 BESIDE = ("about", "in A's run", "in B's run", "")
 SPACE = "(a space)"
+OTHER_GAP = 2.0  # times: from here on a gap is said to be another
 MOST_LOST, MOST_LINKS, MOST_GROUPS = 12, 40, 40
 RANKS = (
     "Relative change: Frobenius norm of the difference over that of A's weights. Rank: fewest singular values that "
@@ -52,16 +54,19 @@ def headline(whole: Compared) -> str:
     gone = sum(one.gone for one in retested.behaviours)
     if gone:
         told += f" What {gone} question{'s' * (gone != 1)} took for granted is gone: B does not answer that any more."
+    if fell := sum(one.fell and not one.gone for one in retested.behaviours):
+        told += f" Of {fell} set{'s' * (fell != 1)} of prompts B answers surely fewer right."
     return told
 
 
-def claim_row(one: ClaimAgain) -> tuple[str, str, str, str, str, str, str]:
+def claim_row(one: ClaimAgain) -> tuple[str, str, str, str, str, str, str, str]:
     """A claim as a line of the table."""
     a, b, less = one.earlier, one.judgement, one.less
     return (
         a.id,
         label_of(one),
         a.place,
+        _gaps(one),
         interval(a.effect, a.low, a.high),
         interval(b.effect, b.low, b.high) if b else "–",
         interval(less.mean, less.low, less.high) if less else "–",
@@ -69,9 +74,28 @@ def claim_row(one: ClaimAgain) -> tuple[str, str, str, str, str, str, str]:
     )
 
 
+def _gaps(one: ClaimAgain) -> str:
+    """What the effects are shares of, on A and on B."""
+    gaps = ("–" if gap is None else f"{gap:z.1f}" for gap in (one.gap_a, one.gap_b))
+    return " → ".join(gaps)
+
+
 def label_of(one: ClaimAgain) -> str:
-    """Its label, and why where it broke for want of the behaviour."""
-    return f"{one.label}: the behaviour is gone" if one.cause == "behaviour" else one.label
+    """Its label, and why where it broke or weakened for want of the behaviour."""
+    if one.cause != "behaviour":
+        return one.label
+    return f"{one.label}: the behaviour is {'gone' if one.label == 'broke' else 'rarer'}"
+
+
+def reason_of(one: ClaimAgain) -> str:
+    """Why it has its label; and that its gap is another, where a share of it no longer stands for as much."""
+    if one.gap_a is None or one.gap_b is None:
+        return one.reason
+    least, most = sorted((one.gap_a, one.gap_b))
+    if least > 0 and most <= OTHER_GAP * least:
+        return one.reason
+    other = f"The gap is {one.gap_a:.3g} nats on A and {one.gap_b:.3g} on B, so equal shares of it are unequal effects."
+    return f"{one.reason} {other}"
 
 
 def interval(mean: float, low: float | None, high: float | None) -> str:
@@ -81,7 +105,11 @@ def interval(mean: float, low: float | None, high: float | None) -> str:
 
 def worth_saying(whole: Compared) -> tuple[ClaimAgain, ...]:
     """Claims that a reader has to hear more of than a line of a table; what stops a release first."""
-    told = [one for one in whole.retested.claims if one.label not in ("held", "unchanged")]
+    told = [
+        one
+        for one in whole.retested.claims
+        if one.label not in ("held", "unchanged") or (one.label == "held" and reason_of(one) != one.reason)
+    ]
     return tuple(sorted(told, key=lambda one: one.label not in FLAGGED))
 
 
@@ -89,7 +117,7 @@ def asked_row(one: BehaviourAgain) -> Row:
     """A set of prompts as a line of the table."""
     if not one.measurement_b:
         return (one.why, str(one.n), str(one.right_a), "cannot be asked", f"{one.probability_a:.2f}", "–")
-    right = f"{one.right_b}{' (gone)' * one.gone}"
+    right = f"{one.right_b}{' (gone)' if one.gone else ' (fewer)' * one.fell}"
     return (one.why, str(one.n), str(one.right_a), right, f"{one.probability_a:.2f}", f"{one.probability_b:.2f}")
 
 
@@ -158,6 +186,12 @@ def tests_told(whole: Compared) -> str:
     return f"{n} test{'s were' if n != 1 else ' was'} counted."
 
 
-def verify_commands(whole: Compared) -> tuple[str, ...]:
-    """What measures every figure again."""
-    return tuple(f"vesalius verify {name}" for name in (whole.name, *whole.runs))
+def verify_commands(whole: Compared, folder: str = "", home: str = "") -> tuple[str, ...]:
+    """What measures every figure again.
+
+    Args:
+        folder: of the comparison, where it lies elsewhere than under the home folder.
+        home: folder of runs, where it is another than the default.
+    """
+    more = f" --home {shlex.quote(home)}" if home else ""
+    return tuple(f"vesalius verify {shlex.quote(name)}{more}" for name in (folder or whole.name, *whole.runs))

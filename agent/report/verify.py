@@ -212,6 +212,12 @@ def _same(was: Any, now: Any) -> bool:
     return type(was) is type(now) and was == now
 
 
+def judged_otherwise(report: Report, rejudge: Rejudge) -> list[Drift]:
+    """Verdicts of a report that do not follow from what it measured, as it stores that."""
+    stored = {record.measurement.id: record.measurement for record in report.measurements}
+    return _judgements(report.claims, stored, {}, rejudge, exactly=False)[0]
+
+
 def _judgements(
     claims: tuple[Claim, ...],
     again: dict[str, Measurement],

@@ -1,7 +1,9 @@
 """Answers and circuits of two models side by side, from hand-made results."""
 
+import math
+
 import pytest
-from vesalius.agent.comparing.again import behaviour, circuit
+from vesalius.agent.comparing.again import behaviour, circuit, with_falls
 from vesalius.agent.report.schema import MeasurementRecord, Report
 from vesalius.tools import Measurement
 
@@ -45,6 +47,24 @@ def test_what_is_lost_and_gained_is_told_prompt_by_prompt():
 )
 def test_a_premise_is_gone_where_it_held_and_most_of_its_answers_are_lost(before, after, is_premise, gone):
     assert behaviour(REPORT, record(answers(*before)), answers(*after), "", is_premise).gone is gone
+
+
+def test_fewer_answers_are_told_where_they_are_not_chance_and_enough_to_matter():
+    many = behaviour(
+        REPORT, record(answers(*[RIGHT] * 40)), answers(*[RIGHT] * 20, *[WRONG] * 20), "", is_premise=False
+    )
+    few = behaviour(REPORT, record(answers(*[RIGHT] * 40)), answers(*[RIGHT] * 36, *[WRONG] * 4), "", is_premise=False)
+    same = behaviour(REPORT, record(answers(*[RIGHT] * 40)), answers(*[RIGHT] * 40), "", is_premise=False)
+    unasked = behaviour(REPORT, record(answers(RIGHT)), None, "no such word", is_premise=False)
+    assert (many.p, few.p, same.p) == (pytest.approx(2**-20), pytest.approx(1 / 16), 1.0)
+    assert [one.fell for one in with_falls([many, few, same, unasked])] == [True, False, False, False]
+    mixed = answers(*[RIGHT] * 10, *[WRONG] * 10), answers(*[WRONG] * 10, *[RIGHT] * 10)
+    turned = behaviour(REPORT, record(mixed[0]), mixed[1], "", is_premise=False)
+    assert turned.p == pytest.approx(sum(math.comb(20, k) for k in range(10, 21)) / 2**20)
+    # Alone it would be surely fewer (1 of 64), among many that are not it is none.
+    six = behaviour(REPORT, record(answers(*[RIGHT] * 12)), answers(*[RIGHT] * 6, *[WRONG] * 6), "", is_premise=False)
+    assert with_falls([six])[0].fell
+    assert not with_falls([six, *[same] * 9])[0].fell
 
 
 def test_prompts_that_cannot_be_asked_say_why():

@@ -135,14 +135,37 @@ def test_a_file_that_is_no_report_is_refused(tmp_path):
         find(tmp_path, str(tmp_path / "x.json"))
 
 
-def test_reports_about_other_weights_are_not_mixed(kept, run, dallas):
+@pytest.mark.parametrize(
+    ("path", "value", "told"),
+    [
+        (("judgement", "effect"), 0.5, "judgement of c1 .* does not follow from what it measured .judgement.effect"),
+        (("judgement", "verdict"), "refuted", "judgement of c1 .* does not follow"),
+        (("prediction", "smallest_effect"), 0.999, "judgement of c1 .* does not follow"),
+        (("prediction", "twin_arms"), [], "judgement of c1 .* does not follow"),
+        (("hypothesis", "statement"), "It moves 17 answers.", "Claim c1 .* states what no claim does"),
+    ],
+)
+def test_a_claim_that_does_not_follow_from_what_was_measured_is_refused(path, value, told, kept, run):
     other = kept / "other.json"
     shutil.copy(run / "report.json", other)
-
-    def elsewhere(raw):
-        raw["run"], raw["subject"]["key"]["fingerprint"] = "other", "0" * 64
-
-    rewritten(other, elsewhere)
     assert isinstance(find(kept, str(other)), Report)
+    rewritten(other, lambda raw: raw["claims"][0][path[0]].update({path[1]: value}))
+    with pytest.raises(ToolError, match=told):
+        find(kept, str(other))
+
+
+def test_a_prediction_that_is_not_as_it_was_sealed_is_refused_where_the_ledger_is_there(kept, run):
+    rewritten(run / "report.json", lambda raw: raw["claims"][0]["prediction"]["arms"][0].update({"label": "as told"}))
+    with pytest.raises(LedgerError, match="not the one that its report was made from"):
+        find(kept, "last")
+    with pytest.raises(LedgerError, match="not the one that its report was made from"):
+        find(kept, str(run / "report.json"))
+
+
+def test_reports_about_other_weights_are_not_mixed(kept, dallas, monkeypatch):
+    key = dallas.report.subject.key.model_copy(update={"fingerprint": "0" * 64})
+    subject = dallas.report.subject.model_copy(update={"key": key})
+    both = iter((dallas.report, dallas.report.model_copy(update={"run": "other", "subject": subject})))
+    monkeypatch.setattr("vesalius.agent.comparing.inputs.find", lambda home, source: next(both))
     with pytest.raises(ToolError, match="Compare them one by one"):
-        side_a(kept, ["last", str(other)], never)
+        side_a(kept, ["one", "other"], never)

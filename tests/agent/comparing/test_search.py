@@ -58,4 +58,5 @@ def test_what_a_place_makes_up_for_is_its_gain_over_the_loss(effect, share):
     (one,) = candidates(
         Search(LOOK, {"head.0.1": 0.1}, "head.0.0", "last"), sweep(head__0__1=effect + 0.0001), 0.8, 0.05
     )
-    assert one.made_up == pytest.approx(share, abs=1e-3)
+    assert one.made_up(one.seen) == pytest.approx(share, abs=1e-3)
+    assert one.made_up(0.1) == 0.0  # as much as A's exploration saw there

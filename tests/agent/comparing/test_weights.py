@@ -6,8 +6,10 @@ from copy import deepcopy
 import pytest
 import torch
 from conftest import FAMILIES, make_subject
+from tokenizers import Tokenizer, models
+from transformers import PreTrainedTokenizerFast
 from vesalius.agent.comparing.weights import change_of, compared_weights, rank_of
-from vesalius.tools import Subject
+from vesalius.tools import Subject, load_subject
 
 
 def edited(family, edit):
@@ -120,3 +122,64 @@ def test_models_of_other_shapes_are_not_compared_and_say_how_they_differ():
     assert "llama and gpt2" in found.told
     assert any(line.startswith("n_kv_heads: 2 in A, 4 in B") for line in found.sizes)
     assert found.groups == ()
+
+
+def test_a_bias_that_the_family_lacks_is_no_weight():
+    parent = load_subject("atlas", "cpu")
+    model = deepcopy(parent.model)
+    with torch.no_grad():
+        model.model.layers[2].self_attn.o_proj.weight[:, :32] *= 0.5
+    (group,) = compared_weights(parent, Subject(model, parent.tokenizer, "edited", None, None)).groups
+    assert (group.entries, group.changed) == (128 * 128, 0.25)
+
+
+def test_what_the_configurations_say_otherwise_is_told_though_no_weight_differs():
+    def edit(model):
+        model.config.hidden_act = "gelu"
+
+    found = compared_weights(*edited("llama", edit))
+    assert found.identical
+    assert found.settings == ("hidden_act: 'silu' in A, 'gelu' in B",)
+    assert found.told.endswith("The configurations differ: hidden_act: 'silu' in A, 'gelu' in B.")
+
+
+def tokenizer_of(subject, order):
+    """The same words under other ids."""
+    words = {token: i for i, token in enumerate(order)}
+    made = Tokenizer(models.WordLevel(words, unk_token=order[0]))
+    return PreTrainedTokenizerFast(tokenizer_object=made, unk_token=order[0])
+
+
+def test_embeddings_are_compared_token_by_token_where_the_vocabularies_differ():
+    parent = make_subject("llama")
+    vocab = parent.tokenizer.get_vocab()
+    by_id = sorted(vocab, key=vocab.get)
+    turned = [*by_id[:2], *reversed(by_id[2:])]
+    model = deepcopy(parent.model)
+    ids = torch.tensor([vocab[token] for token in turned])
+    with torch.no_grad():
+        for table in (model.get_input_embeddings().weight, model.get_output_embeddings().weight):
+            table[: len(ids)] = table[ids].clone()
+    found = compared_weights(parent, Subject(model, tokenizer_of(parent, turned), "turned", None, None))
+    assert not found.same_vocabulary
+    assert not found.identical
+    assert found.groups == ()
+    assert f"token by token, of the {len(by_id)} that both have" in found.told
+
+
+def test_a_longer_context_and_more_words_leave_the_other_weights_comparable():
+    parent = make_subject("llama")
+    config = deepcopy(parent.model.config)
+    config.max_position_embeddings *= 2
+    model = type(parent.model)(config).eval()
+    model.load_state_dict(parent.model.state_dict())
+    found = compared_weights(parent, Subject(model, parent.tokenizer, "longer", None, None))
+    assert not found.same_architecture
+    assert found.groups == ()
+    assert "n_ctx" in found.told
+    assert found.told.startswith("All weights are equal to the last bit. Sizes differ:")
+    wider = deepcopy(parent.model)
+    wider.resize_token_embeddings(parent.shape.n_vocab + 1)
+    found = compared_weights(parent, Subject(wider, parent.tokenizer, "wider", None, None))
+    assert found.groups == ()
+    assert "n_vocab" in found.told

@@ -23,7 +23,17 @@ from vesalius.agent.comparing.results import (
 )
 from vesalius.agent.report._compare_html import comparison_html
 from vesalius.agent.report._compare_markdown import comparison_markdown
-from vesalius.agent.report.compare import claim_row, headline, interval, lost_rows, worth_saying
+from vesalius.agent.report.compare import (
+    asked_row,
+    claim_row,
+    headline,
+    interval,
+    label_of,
+    lost_rows,
+    reason_of,
+    verify_commands,
+    worth_saying,
+)
 
 RANK = {"rank_99": 1, "top_1": 1.0, "top_8": 1.0}
 EVIL = "<script>alert(1)</script> | a | `tick` ![x](https://evil.example/a) \u202eevil @octocat <img src=x onerror=y>"
@@ -139,8 +149,8 @@ def test_a_claim_leads_to_its_measurements_in_the_report_of_b(make_judgement):
 
 
 def test_a_claim_that_was_not_judged_has_no_figures_of_b(make_judgement):
-    row = claim_row(claim(make_judgement, "not testable", claim="", judgement=None, less=None))
-    assert row == ("c1", "not testable", "a place", "0.90 (0.80 to 1.00)", "–", "–", "–")
+    row = claim_row(claim(make_judgement, "not testable", claim="", judgement=None, less=None, gap_a=5.0))
+    assert row == ("c1", "not testable", "a place", "5.0 → –", "0.90 (0.80 to 1.00)", "–", "–", "–")
 
 
 def test_what_is_next_to_nothing_has_no_sign():
@@ -163,3 +173,41 @@ def test_a_premise_that_is_gone_is_in_the_first_line_and_flags_the_comparison(ma
 
 def test_an_answer_of_nothing_but_a_space_can_be_seen(make_judgement):
     assert lost_rows(whole([claim(make_judgement, "held")]).retested.behaviours)[0][2] == "(a space)"
+
+
+def test_answers_that_are_fewer_flag_the_comparison_and_stand_in_the_first_line(make_judgement):
+    made = whole([claim(make_judgement, "held")])
+    assert not made.retested.flagged
+    (asked,) = made.retested.behaviours
+    fewer = asked.model_copy(update={"fell": True})
+    made = made.model_copy(update={"retested": made.retested.model_copy(update={"behaviours": (fewer,)})})
+    assert made.retested.flagged
+    assert "Of 1 set of prompts B answers surely fewer right." in headline(made)
+    assert "1 (fewer)" in asked_row(fewer)
+
+
+@pytest.mark.parametrize(
+    ("label", "cause", "told"),
+    [
+        ("broke", "behaviour", "broke: the behaviour is gone"),
+        ("weakened", "behaviour", "weakened: the behaviour is rarer"),
+        ("broke", "mechanism", "broke"),
+    ],
+)
+def test_a_behaviour_that_is_gone_or_rarer_stands_beside_the_label(make_judgement, label, cause, told):
+    assert label_of(claim(make_judgement, label, cause=cause)) == told
+
+
+@pytest.mark.parametrize(("b", "is_told"), [(4.0, False), (10.0, False), (2.0, True), (11.0, True), (-1.0, True)])
+def test_a_gap_that_is_another_is_told_also_of_a_claim_that_held(make_judgement, b, is_told):
+    held = claim(make_judgement, "held", gap_a=5.0, gap_b=b)
+    assert ("equal shares of it are unequal effects" in reason_of(held)) is is_told
+    assert (worth_saying(whole([held])) == (held,)) is is_told
+    assert f"5.0 → {b:.1f}" in claim_row(held)
+
+
+def test_commands_name_the_folder_and_the_home_that_are_not_the_usual(make_judgement):
+    made = whole([claim(make_judgement, "held")])
+    assert verify_commands(made) == ("vesalius verify a--b-12345678", "vesalius verify run")
+    elsewhere = verify_commands(made, "my folder/x", "/h")
+    assert elsewhere == ("vesalius verify 'my folder/x' --home /h", "vesalius verify run --home /h")
