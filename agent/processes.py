@@ -1,6 +1,10 @@
 """Workers as processes of their own, each with a line to whoever started it."""
 
 import multiprocessing
+import os
+import signal
+import threading
+import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -42,3 +46,19 @@ def processes(target: Callable[..., None], *given: Any) -> Start:
         return ours, process  # pyright: ignore[reportReturnType]  # a connection of another class on Windows alone
 
     return start
+
+
+def end_with_parent() -> None:
+    """Of a worker: no keyboard reaches it, and it ends when whoever started it has, also one that was killed."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None, "no process started this one, so it has none to end with"
+    assert parent.pid is not None, parent
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Its number as it was at the start: a parent that has gone since is not mistaken for whoever took its place.
+    threading.Thread(target=_end_with, args=(parent.pid,), daemon=True).start()
+
+
+def _end_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(0)

@@ -162,10 +162,11 @@ def get_tool(name: str) -> Tool[Any, Any]:
     Raises:
         ToolError: no such instrument; the mend lists those that exist.
     """
-    tools = load_tools()
-    if name not in tools:
-        raise ToolError(f"There is no tool `{name}`.", mend=f"Tools: {', '.join(tools)}.")
-    return tools[name]
+    if name not in _TOOLS:  # a run asks for tools hundreds of times, and looking through the folder takes its time
+        load_tools()
+    if name not in _TOOLS:
+        raise ToolError(f"There is no tool `{name}`.", mend=f"Tools: {', '.join(sorted(_TOOLS))}.")
+    return _TOOLS[name]
 
 
 def canonical(value: Any) -> str:

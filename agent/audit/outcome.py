@@ -52,6 +52,7 @@ class Outcome(Frozen):
     )
     again: tuple[Again, ...] = Field(default=(), description="Earlier claims, where these were to be tested again.")
     is_gone: bool = Field(default=False, description="Whether a behaviour that these take for granted is gone.")
+    is_rarer: bool = Field(default=False, description="Whether surely fewer of the prompts beside them are answered.")
     unanswerable: str = Field(default="", description="Why the question cannot be put to this model.")
     failed: str = Field(default="", description="Why there is no answer: its worker died, or we made a mistake.")
     run: str = Field(default="", description="Names the run.")
@@ -93,9 +94,9 @@ def compared_outcome(cell: Cell, fingerprint: str, report: Report, whole: Compar
         Again(claim=one.earlier.id, label=one.label, reason=visible(one.reason)) for one in whole.retested.claims
     )
     told = ", ".join(f"{one.n} {one.label}" for one in counts(whole.retested))
-    is_gone = any(one.gone for one in whole.retested.behaviours)
+    is_gone, is_rarer = (any(getattr(one, name) for one in whole.retested.behaviours) for name in ("gone", "fell"))
     said = f"Of {len(again)} earlier claims: {told}. {whole.weights.told}"
-    update = {"again": again, "is_gone": is_gone, "answer": said}
+    update = {"again": again, "is_gone": is_gone, "is_rarer": is_rarer, "answer": said}
     return outcome_of(cell, fingerprint, report).model_copy(update=update)
 
 

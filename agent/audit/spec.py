@@ -41,7 +41,7 @@ FOUND: dict[Found, str] = {
     "unclaimed": "nothing was claimed",
     "weak": "steering is fragile: a limit of its rule is broken",
     "held": "an earlier claim holds here too",
-    "weakened": "the effect of an earlier claim is less here",
+    "weakened": "the effect of an earlier claim, or what it is about, is less here",
     "moved": "an earlier claim holds at another layer or head",
     "broke": "an earlier claim, or the behaviour it is about, is gone",
     "undecided": "an earlier claim is neither held nor gone",

@@ -126,7 +126,7 @@ def _found(outcome: Outcome, supported: Iterable[str]) -> tuple[Found, ...]:
         "unclaimed": is_answered and not outcome.claims,
         "weak": bool(outcome.weaknesses),
         "held": "held" in again,
-        "weakened": "weakened" in again,
+        "weakened": "weakened" in again or outcome.is_rarer,
         "moved": "moved" in again,
         "broke": "broke" in again or outcome.is_gone,
         "undecided": "undecided" in again,

@@ -1,15 +1,13 @@
 """A worker of an audit: a process that holds one model and asks it one cell after the other."""
 
 import json
-import os
-import signal
 import sqlite3
 import sys
-import threading
 import time
 import traceback
 from collections.abc import Callable
 from functools import lru_cache
+from importlib import import_module
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -23,6 +21,7 @@ from ..endpoint import endpoint_of
 from ..ledger import LedgerError, read_ledger
 from ..planners.llm_endpoint import EndpointError
 from ..planners.llm_turns import Turn
+from ..processes import end_with_parent
 from ..report.schema import Report, read_report
 from ..runs import RunFolder
 from ..settings import Settings
@@ -44,8 +43,7 @@ def process(connection: Connection, settings: Settings, audit: str, download: bo
         download: whether a hub id may be fetched.
         model: that is held.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    end_with_parent()
     work(connection, settings, audit, download, model)
 
 
@@ -56,6 +54,7 @@ def work(connection: Connection, settings: Settings, audit: str, download: bool,
     except (ToolError, OSError) as error:
         connection.send({"unloadable": getattr(error, "message", str(error)), "mend": getattr(error, "mend", "")})
         return
+    import_module("..investigation", __package__)  # takes a second, which is not the first cell's doing
     connection.send({"loaded": identity_of(subject)})
     while True:
         try:
@@ -63,13 +62,6 @@ def work(connection: Connection, settings: Settings, audit: str, download: bool,
         except EOFError:
             return
         connection.send(_answer(cell, subject, settings, audit, lambda step: connection.send({"step": step})))
-
-
-def _end_with(parent: int) -> None:
-    """End when the driver has, also one that was killed and could say nothing."""
-    while os.getppid() == parent:
-        time.sleep(0.5)
-    os._exit(0)
 
 
 @lru_cache(maxsize=1)

@@ -6,7 +6,7 @@ pure function of the view.
 
 from collections.abc import Iterator
 
-from ...tools import TaskFamily, Template
+from ...tools import Row, TaskFamily, Template
 from . import _answer_question, _feature_question, _features, _mediation, _stand_ins, _steering_question
 from ._circuits import circuit_experiment
 from ._clusters import clustered
@@ -43,6 +43,9 @@ class ProtocolPlanner:
 
     def __init__(self, seed: int = 0, probes_by: str = "") -> None:
         self.seed, self._naming = seed, Naming(seed, probes_by)
+        self._drawn: tuple[SubjectCard, tuple[str, ...], Pool] | None = (
+            None  # asked for at every step, and never changes
+        )
         if probes_by:
             self.name = f"protocol, probes by {probes_by}"
 
@@ -166,8 +169,7 @@ class ProtocolPlanner:
             if asked is None and held_out_rows(family):
                 return None
             answered = asked is not None and asked.result["accuracy"] >= MAJORITY
-            entity = row.slots[family.entity]
-            return pool_from_task(view.card.tasks, family, template, self.seed, use_held_out=answered, asked=entity)
+            return self._from_task(view.card, family, template, row, answered)
         if "pairs" not in view.results:
             return None
         if view.task.kind == "where":
@@ -175,6 +177,14 @@ class ProtocolPlanner:
         swap = self._swap(view)
         assert swap is not None, "pairs were checked before words were found"
         return self._pool_of(view, swap.candidates(), f"the word {name(swap.word)}")
+
+    def _from_task(self, card: SubjectCard, family: TaskFamily, template: Template, row: Row, answered: bool) -> Pool:
+        entity = row.slots[family.entity]
+        key = family.name, template.id, entity, str(answered)
+        if self._drawn is None or self._drawn[0] is not card or self._drawn[1] != key:
+            made = pool_from_task(card.tasks, family, template, self.seed, use_held_out=answered, asked=entity)
+            self._drawn = card, key, made
+        return self._drawn[2]
 
     def _pool_of(self, view: View, pairs: list[tuple[ContrastPair, str]], place: str) -> Pool | None:
         usable = as_said(pairs, view.results["pairs"])

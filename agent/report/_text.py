@@ -20,6 +20,8 @@ _AUTOMATIC_LINK = re.compile(r"@|://|www(?=\.)")
 
 def visible(text: str, keep_lines: bool = False) -> str:
     """Text in which every character can be seen; line breaks become ⏎ unless they are kept."""
+    if text.isascii() and text.isprintable():  # as most is, and looking a character up takes long
+        return text
     return text.translate(_LINES_KEPT if keep_lines else _IN_ONE_LINE)
 
 

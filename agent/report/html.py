@@ -7,7 +7,9 @@ markup could neither run, nor load, nor send. It has no `unsafe-inline`, hence n
 import base64
 import hashlib
 import json
+from collections.abc import Iterator
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -115,7 +117,9 @@ def _linked(shown: Brief | None) -> Markup:
     return Markup('<a href="#{}">{}</a>{}').format(shown.id, shown.id, told)
 
 
+@cache
 def _environment() -> Environment:
+    """Made once: its templates are compiled when they are first used."""
     environment = Environment(
         loader=FileSystemLoader(HERE / "templates"),
         autoescape=True,
@@ -188,8 +192,19 @@ def _taken(claim: Claim, records: dict[str, MeasurementRecord]) -> list[Measurem
 
 
 def _arguments(value: Any) -> str:
-    text = json.dumps(value, indent=1, ensure_ascii=False)
+    """As indented JSON; of what is long, which is most of what is measured, no more is written than is shown."""
+    text = "".join(_first(json.JSONEncoder(indent=1, ensure_ascii=False).iterencode(value)))
     shown = visible(text, keep_lines=True)
     if len(shown) <= LONGEST_ARGUMENTS:
         return shown
-    return f"{shown[:LONGEST_ARGUMENTS]}\n… cut here; report.json holds all {len(text)} characters."
+    return f"{shown[:LONGEST_ARGUMENTS]}\n… cut here; report.json holds all of it."
+
+
+def _first(parts: Iterator[str]) -> Iterator[str]:
+    """As many as make a text that is too long to be shown whole."""
+    written = 0
+    for part in parts:
+        yield part
+        written += len(part)
+        if written > LONGEST_ARGUMENTS:
+            return

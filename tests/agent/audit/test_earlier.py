@@ -104,16 +104,17 @@ def test_a_report_that_changed_since_is_not_tested(asked, atlas, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("labels", "is_gone", "found"),
+    ("labels", "more", "found"),
     [
-        (("weakened", "moved"), False, {"weakened", "moved"}),
-        (("held",), True, {"held", "broke"}),
-        (("not testable", "newly supported", "unchanged"), False, {"not_testable", "changed"}),
+        (("weakened", "moved"), {}, {"weakened", "moved"}),
+        (("held",), {"is_gone": True}, {"held", "broke"}),
+        (("held",), {"is_rarer": True}, {"held", "weakened"}),
+        (("not testable", "newly supported", "unchanged"), {}, {"not_testable", "changed"}),
     ],
 )
-def test_every_label_is_a_word_of_the_table(labels, is_gone, found, asked, tmp_path):
+def test_every_label_is_a_word_of_the_table(labels, more, found, asked, tmp_path):
     (cell,) = cells(SPEC % asked.folder.path.name, tmp_path)
     again = tuple(Again(claim=f"c{i}", label=label, reason="so") for i, label in enumerate(labels))
-    outcome = blank(cell, "w").model_copy(update={"again": again, "is_gone": is_gone})
+    outcome = blank(cell, "w").model_copy(update={"again": again, **more})
     (row,) = table_of("a", [cell], {cell: outcome}).rows
     assert {*row.found} == found | {"unclaimed"}
