@@ -15,7 +15,7 @@ from ._pairs import matched_task
 from ._plain import name, say
 from ._supernode_prompts import Setting, prompts_of_others
 from ._supernodes import Named, NameTest, name_tests, worth_sealing
-from .interface import Experiment, Inquiry, Proposal, View
+from .interface import Experiment, Inquiry, Proposal, SubjectCard, Task, View
 from .llm_kept import Kept
 from .llm_written import WrittenProbe
 
@@ -38,6 +38,8 @@ class Naming:
         # A planner is asked again after every experiment; what names predict hangs on the probes alone.
         self._known: dict[tuple[str, ...], tuple[NameTest, ...]] = {}
         self._kept: dict[str, Kept] = {}
+        # Asked for at every step, and always the same of a card and a task.
+        self._around: tuple[SubjectCard, Task, Setting | None, tuple[tuple[str, str], ...]] | None = None
 
     def inquiries(self, view: View) -> Iterator[Experiment | Inquiry]:
         """What a language model is to write, and what it takes to ask it; nothing where none is asked.
@@ -52,8 +54,7 @@ class Naming:
         words = tuple(word for word in view.card.words if not kept.tells(word))
         task = view.task
         yield Inquiry(key=KEY, prompt=task.prompt, target=task.answer, contexts=_contexts(view), words=words)
-        setting = self._setting(view)
-        for prompt, answer in prompts_of_others(setting, OTHERS) if setting else ():
+        for prompt, answer in self._others(view):
             yield Inquiry(key=_key(answer), prompt=prompt, target=answer, words=words)
 
     def explorations(self, view: View) -> Iterator[Experiment]:
@@ -65,7 +66,7 @@ class Naming:
         setting = self._setting(view)
         if setting is None or KEY not in view.results:
             return
-        for prompt, answer in prompts_of_others(setting, OTHERS):
+        for prompt, answer in self._others(view):
             why = f"the same where the answer is `{answer}`: values to put in instead"
             yield from self._probing(view, _key(answer), prompt, answer, why)
         for test in self._tests(view, setting):
@@ -99,7 +100,7 @@ class Naming:
 
     def _tests(self, view: View, setting: Setting) -> tuple[NameTest, ...]:
         """What the names predict, as far as prompts were probed."""
-        answers = [answer for _, answer in prompts_of_others(setting, OTHERS)]
+        answers = [answer for _, answer in self._others(view)]
         probed = [view.results[KEY], *(view.results[_key(a)] for a in answers if _key(a) in view.results)]
         known = tuple(one.id for one in probed)
         if known not in self._known:
@@ -109,8 +110,18 @@ class Naming:
 
     def _setting(self, view: View) -> Setting | None:
         """Task data around the prompt; none where they do not have it."""
-        found = matched_task(view.task, view.card)
-        return Setting(view.card.tasks, found[0], view.task.prompt, self._seed) if found else None
+        return self._around_of(view)[0]
+
+    def _others(self, view: View) -> tuple[tuple[str, str], ...]:
+        """Prompts with other values, each with its answer."""
+        return self._around_of(view)[1]
+
+    def _around_of(self, view: View) -> tuple[Setting | None, tuple[tuple[str, str], ...]]:
+        if self._around is None or self._around[0] is not view.card or self._around[1] is not view.task:
+            found = matched_task(view.task, view.card)
+            setting = Setting(view.card.tasks, found[0], view.task.prompt, self._seed) if found else None
+            self._around = view.card, view.task, setting, prompts_of_others(setting, OTHERS) if setting else ()
+        return self._around[2:]
 
     def _kept_of(self, view: View) -> Kept:
         if view.task.prompt not in self._kept:
