@@ -102,7 +102,7 @@ def _with_answers(found: Labelled, loss: Loss) -> Labelled:
     n, before, after = loss.right
     rarer = f"Of {n} prompts B answers {after} right, and A {before}."
     if found.label in ("held", "undecided"):
-        return Labelled("weakened", "behaviour", f"{rarer} Where it still answers: {found.reason}")
+        return Labelled("weakened", "behaviour", f"{rarer} As to its effect: {found.reason}")
     return found._replace(reason=f"{found.reason} {rarer}")
 
 
