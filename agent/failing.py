@@ -1,6 +1,7 @@
 """How a command ends: its exit statuses, and one sentence with the mend in place of a traceback."""
 
 import json
+import signal
 import sqlite3
 import sys
 from collections.abc import Iterator
@@ -34,6 +35,20 @@ Exit status:
 
 class Stopped(KeyboardInterrupt):
     """Stopped by the keyboard with something left to go on with; the message says how."""
+
+
+@contextmanager
+def stopped_by_term() -> Iterator[None]:
+    """Take SIGTERM for the keyboard's stop, so that what was begun is ended and what was made for it is removed."""
+    before = signal.signal(signal.SIGTERM, _stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _stop(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 class WaitsForApproval(Exception):

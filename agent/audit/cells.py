@@ -131,12 +131,13 @@ def _claims(item: Item, source: "_Source", spec: Spec, settings: Settings) -> It
 
     named = item.claims.replace("{baseline}", spec.baseline or "")
     try:
-        found = earlier(settings.home, named, source.home)
+        found = earlier(settings.home, named, source.home, spec.audit)
     except UnreadableFile as error:
         raise UnreadableFile(f"{source.place}: {error}") from error
-    for number, (path, report) in enumerate(found, start=1):
+    for path, report in found:
         yield {
-            "item": item.id if len(found) == 1 else f"{item.id}.{number}",
+            # Of several each by its own name, which another report does not change.
+            "item": item.id if len(found) == 1 else f"{item.id}.{digest_of(report)[:6]}",
             "question": f"Which claims of {report.run} hold?",
             "pairs": (),
             "report": str(path),

@@ -14,7 +14,7 @@ from .table import Row
 
 Kind = Literal["newly fails", "fails no more", "found otherwise", "same", "only in A", "only in B", "not done"]
 KINDS: dict[Kind, str] = {
-    "newly fails": "it fails in B and does not in A",
+    "newly fails": "it fails in B, and does not in A or is not asked there",
     "fails no more": "it fails in A and does not in B",
     "found otherwise": "what is found differs, and neither fails or both do",
     "same": "the same is found",
@@ -67,8 +67,10 @@ def _change(a: Row | None, b: Row | None) -> Change:
 
 
 def _kind(a: Row | None, b: Row | None) -> Kind:
-    if a is None or b is None:
-        return "only in B" if a is None else "only in A"
+    if b is None:
+        return "only in A"
+    if a is None:
+        return "newly fails" if b.fails else "only in B"
     if a.outcome is None or b.outcome is None:
         return "not done"
     if bool(a.fails) != bool(b.fails):

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
+from pydantic import ValidationError
+
 from ...tools import ToolError
 from ..processes import Running, Start
 from .cells import Cell
@@ -21,6 +23,7 @@ from .store import Store
 MOST_STARTS = 3  # of one cell: a worker that dies of it each time is not given it again
 LAST_WORDS = 5.0  # seconds for a process to end
 LOOKS = 1.0  # seconds between looks at the clock
+CHECKS = 10.0  # seconds between looks at where workers are
 
 
 class Halted(ToolError):
@@ -47,6 +50,7 @@ class Driver:
         launch: starts the worker of a model.
         most: workers at a time.
         tell: is told how it stands.
+        check: raises a `ToolError` where the workers' place is gone; asked every few seconds.
         clock: seconds.
     """
 
@@ -56,10 +60,12 @@ class Driver:
         launch: Start,
         most: int,
         tell: Tell,
+        check: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store, self._launch, self._most = store, launch, most
         self._tell, self._clock, self._pace = tell, clock, Pace(clock)
+        self._check, self._checked = check, clock()
         self._waiting: dict[str, list[Cell]] = {}
         self._cells: Counter[str] = Counter()  # by label of the model
         self._n_done: dict[str, int] = {}  # of the models that were loaded
@@ -94,6 +100,7 @@ class Driver:
         try:
             while self._staffed():
                 self._tell(self._standing())
+                self._look()
                 for ready in wait([one.connection for one in self._workers], LOOKS):
                     self._hear(next(one for one in self._workers if one.connection is ready))
         finally:
@@ -102,6 +109,12 @@ class Driver:
         if self._unloadable:
             told = "; ".join(f"{model}: {why}" for model, why in self._unloadable.items())
             raise Halted(f"Not audited, for it cannot be loaded: {told}", mend="All else that could be asked was.")
+
+    def _look(self) -> None:
+        if self._clock() - self._checked < CHECKS:
+            return
+        self._check()
+        self._checked = self._clock()
 
     @property
     def _is_over(self) -> bool:
@@ -153,7 +166,7 @@ class Driver:
         worker.fingerprint = fingerprint
         self._store.keep_weights(worker.model, fingerprint)
         left = self._waiting.get(worker.model, [])
-        known = self._store.found(left)
+        known = {cell: found for cell, found in self._store.found(left).items() if not found.failed}
         self._waiting[worker.model] = [cell for cell in left if cell not in known]
         for cell in left:
             self._n_done[cell.subject] = self._n_done.get(cell.subject, 0) + (cell in known)
@@ -162,7 +175,12 @@ class Driver:
     def _done(self, worker: Worker, message: dict[str, Any]) -> None:
         cell, worker.cell = worker.cell, None
         assert cell is not None
-        self._keep(cell, Outcome.model_validate(message["done"]), message["seconds"], message.get("tokens", 0))
+        try:
+            outcome = Outcome.model_validate(message["done"])
+        except ValidationError as error:  # on a node with the same version and other code
+            told = f"A worker of {worker.model} answered what this program cannot read: {error.errors()[0]['msg']}."
+            raise Halted(told, mend="Install the same code on every node.") from error
+        self._keep(cell, outcome, message["seconds"], message.get("tokens", 0))
         self._give(worker)
 
     def _keep(self, cell: Cell, outcome: Outcome, seconds: float, tokens: int = 0) -> None:

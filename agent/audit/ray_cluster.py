@@ -8,9 +8,10 @@ import importlib.util
 import os
 import re
 import secrets
+import sys
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +26,8 @@ FORMS = (
 )
 LONGEST_TEMPORARY = 24  # characters of the folder for temporary files
 PATIENCE = 5.0  # seconds for an address to answer
+HIGHEST_PORT = 65535
+RECORD = "RAY_ADDRESS"
 OBJECTS = 200 * 2**20  # bytes for files between workers of this machine; a run's are a few megabytes
 FROM_OUTSIDE = "/ray.rpc.RayletDriver/ClusterInfo"
 ON_A_NODE = "/ray.rpc.NodeInfoGcsService/GetClusterId"
@@ -41,10 +44,19 @@ class Cluster:
     Args:
         workers: that fit at a time.
         each: what every one of them takes, as Ray names it.
+        address: where it answers.
     """
 
     workers: int
     each: dict[str, float]
+    address: str
+
+    def refuse_gone(self) -> None:
+        """
+        Raises:
+            ToolError: nothing answers at its address any more; Ray itself would end this process after a minute.
+        """
+        _refuse_silent(self.address)
 
 
 def refuse_unknown_place(on: str) -> None:
@@ -54,7 +66,8 @@ def refuse_unknown_place(on: str) -> None:
     """
     if on == "local":
         return
-    if on not in (LOCAL, AUTO) and not ADDRESS.fullmatch(on):
+    found = ADDRESS.fullmatch(on)
+    if on not in (LOCAL, AUTO) and not (found and int(found["port"]) <= HIGHEST_PORT):
         raise ToolError(f"`--on` is {on!r}, which is no place to work.", mend=f"Allowed: {FORMS}.")
     if importlib.util.find_spec("ray") is None:
         raise ToolError("The package `ray` is not installed.", mend="Install it: pip install 'vesalius[ray]'.")
@@ -73,15 +86,17 @@ def cluster(on: str, device: str, models: Iterable[str], workers: int | None) ->
         ToolError: nothing answers there, or no node has room for a worker.
     """
     models = tuple(models)
+    # What Ray says of a dead worker goes to standard output, whatever it is told, and --json prints there.
     if on == LOCAL:
         wanted = workers or most_workers(models)
         # A socket's whole path has 107 bytes, of which Ray takes most.
         near = None if len(tempfile.gettempdir()) <= LONGEST_TEMPORARY else "/tmp"
         temporary = tempfile.TemporaryDirectory(prefix="vr-", dir=near, ignore_cleanup_errors=True)
-        with temporary as folder, _started(wanted, folder):
-            yield Cluster(wanted, {"num_cpus": 1})
+        with temporary as folder, redirect_stdout(sys.stderr), _started(wanted, folder) as address:
+            yield Cluster(wanted, {"num_cpus": 1}, address)
         return
-    with _joined(on) as ray:
+    address = _recorded() if on == AUTO else on
+    with redirect_stdout(sys.stderr), _joined(address) as ray:
         each = _each(ray.cluster_resources(), device, room_of(models))
         fitting = sum(_fitting(node["Resources"], each) for node in ray.nodes() if node["Alive"])
         if workers is None and not fitting:
@@ -89,11 +104,11 @@ def cluster(on: str, device: str, models: Iterable[str], workers: int | None) ->
                 f"No node of the cluster at {on} has room for a worker: {_in_words(each)}.",
                 mend="Add a node, or give --workers N to wait until one is added.",
             )
-        yield Cluster(workers or fitting, each)
+        yield Cluster(workers or fitting, each, address)
 
 
 @contextmanager
-def _started(workers: int, folder: str) -> Iterator[None]:
+def _started(workers: int, folder: str) -> Iterator[str]:
     os.environ.update(ALWAYS | ON_LOOPBACK | {"RAY_AUTH_TOKEN": secrets.token_hex(32)})
     import ray
 
@@ -107,16 +122,32 @@ def _started(workers: int, folder: str) -> Iterator[None]:
         _temp_dir=folder,
     )
     try:
-        yield
+        yield ray.get_runtime_context().gcs_address
     finally:
         ray.shutdown()
+
+
+def _recorded() -> str:
+    """The cluster that runs here, as `ray start` or `ray job submit` wrote it down; no process is searched for one,
+    since another audit's own would be found.
+
+    Raises:
+        ToolError: none is written down.
+    """
+    os.environ.update(ALWAYS)
+    from ray._private.utils import read_ray_address
+
+    address = os.environ.get(RECORD) or read_ray_address(None)
+    if not ADDRESS.fullmatch(address or ""):
+        said = f"is {address!r}, no address of one" if address else "is empty, and no `ray start` ran here"
+        raise ToolError(f"No Ray cluster is known to run here: {RECORD} {said}.", mend=f"Allowed: {FORMS}.")
+    return address
 
 
 @contextmanager
 def _joined(on: str) -> Iterator[Any]:
     os.environ.update(ALWAYS)
-    if on != AUTO:
-        _refuse_silent(on)
+    _refuse_silent(on)
     import ray
     from ray.exceptions import RayError
 

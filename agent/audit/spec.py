@@ -10,7 +10,7 @@ from ..runs import UnreadableFile
 from .spec_lines import Lined
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,39}$")]
-Text = Annotated[str, Field(min_length=1, max_length=4000)]
+Text = Annotated[str, Field(min_length=1, max_length=4000, pattern=r"^[^\x00]+$")]
 Seed = Annotated[int, Field(ge=0)]
 Revision = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_./+-]{0,99}$")]
 Pattern = Annotated[str, Field(pattern=r"^[A-Za-z0-9_*?\[\].-][A-Za-z0-9_*?\[\]./-]{0,199}$")]

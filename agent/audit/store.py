@@ -63,9 +63,10 @@ class Store:
             raise self._changed(error) from error
 
     def keep(self, cell: Cell, outcome: Outcome, seconds: float, tokens: int = 0) -> None:
-        """Write down what came of a cell; what is there already stays."""
+        """Write down what came of a cell; what is there already stays, unless it says that asking failed."""
         row = cell.key(outcome.fingerprint), outcome.model_dump_json(), seconds, tokens
         with self._open() as connection, connection:
+            connection.execute("DELETE FROM results WHERE key = ? AND json_extract(outcome, '$.failed') != ''", row[:1])
             connection.execute("INSERT OR IGNORE INTO results VALUES (?, ?, ?, ?)", row)
 
     def keep_weights(self, model: str, fingerprint: str) -> None:

@@ -17,7 +17,8 @@ CORRECTION = (
     "Each claim of an effect enters with its q, which is corrected for every unit its own investigation looked at; "
     "over all such claims of the audit these are corrected again (Benjamini and Hochberg 1995), and a claim counts as "
     f"supported where that is at most {FALSE_DISCOVERY_RATE:g} too. A claim that there is no effect rests on its "
-    "interval, which lies within what would not matter; its p asks for an effect, so it is not corrected."
+    "interval, which lies within what would not matter; its p asks for an effect, so it is not corrected. What "
+    "became of earlier claims is corrected within their own comparison. While cells are not done, q may still grow."
 )
 
 

@@ -68,7 +68,10 @@ def _versions(subject: AuditedModel, place: str, folder: Path) -> Iterator[Versi
 
 def _checkpoints(subject: AuditedModel, beside: Path, place: str) -> Iterator[Version]:
     assert subject.checkpoints is not None
-    there = [path.parent for path in beside.glob(f"{subject.checkpoints}/config.json") if path.is_file()]
+    try:
+        there = [path.parent for path in beside.glob(f"{subject.checkpoints}/config.json") if path.is_file()]
+    except ValueError as error:
+        raise UnreadableFile(f"{place}: `checkpoints` is {subject.checkpoints!r}: {error}.") from error
     if not there:
         raise UnreadableFile(f"{place}: no folder {subject.checkpoints!r} in {beside} holds a model.")
     for path in sorted(there, key=_by_number):
@@ -77,7 +80,7 @@ def _checkpoints(subject: AuditedModel, beside: Path, place: str) -> Iterator[Ve
 
 def _by_number(path: Path) -> list[tuple[int, str]]:
     """So that step-2 comes before step-10."""
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", str(path))]
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", str(path))]
 
 
 def _joined(name: str, end: str) -> str:

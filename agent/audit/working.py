@@ -55,13 +55,13 @@ def work(connection: Connection, settings: Settings, audit: str, download: bool,
         connection.send({"unloadable": getattr(error, "message", str(error)), "mend": getattr(error, "mend", "")})
         return
     import_module("..investigation", __package__)  # takes a second, which is not the first cell's doing
-    connection.send({"loaded": identity_of(subject)})
-    while True:
-        try:
+    try:
+        connection.send({"loaded": identity_of(subject)})
+        while True:
             cell = Cell.model_validate(connection.recv())
-        except EOFError:
-            return
-        connection.send(_answer(cell, subject, settings, audit, lambda step: connection.send({"step": step})))
+            connection.send(_answer(cell, subject, settings, audit, lambda step: connection.send({"step": step})))
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        return  # whoever gives cells has ended
 
 
 @lru_cache(maxsize=1)

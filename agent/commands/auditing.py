@@ -2,7 +2,7 @@
 
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +13,7 @@ from ..audit.spec import Spec, read_spec
 from ..audit.store import Store
 from ..audit.table import Audited, table_of
 from ..budget import prices_of
-from ..failing import Stopped
+from ..failing import Stopped, stopped_by_term
 from ..report._text import cut
 from ..settings import Settings
 from .live_table import shown
@@ -98,8 +98,9 @@ def run_command(
     Args:
         on: where the workers are: `local` for processes of this machine, or which Ray cluster.
     """
-    from ..audit.driving import Driver
+    from ..audit.driving import Driver, Halted
     from ..audit.ray_cluster import refuse_unknown_place
+    from ..audit.written import write_table
 
     refuse_unknown_place(on)
     spec, cells, store = _read(settings, path)
@@ -109,8 +110,12 @@ def run_command(
         store.keep_cells(cells)
         try:
             staff = _staff(settings, spec.audit, cells, workers, download, on)
-            with staff as (launch, most), shown(spec.audit) as tell:
-                Driver(store, launch, most, tell).drive(cells, spec.seconds, spec.tokens)
+            with staff as (launch, most, check), shown(spec.audit) as tell, stopped_by_term():
+                Driver(store, launch, most, tell, check).drive(cells, spec.seconds, spec.tokens)
+        except Halted:
+            if found := store.found(cells):  # what a release waits for is not left as it was before
+                write_table(table_of(spec.audit, cells, found), store.path)
+            raise
         except KeyboardInterrupt:
             raise Stopped(f"Nothing finished is lost; to go on: vesalius audit run {path}") from None
     return _told(table_of(spec.audit, cells, store.found(cells)), store, as_json)
@@ -119,13 +124,13 @@ def run_command(
 @contextmanager
 def _staff(
     settings: Settings, audit: str, cells: tuple[Cell, ...], workers: int | None, download: bool, on: str
-) -> "Iterator[tuple[Start, int]]":
-    """What starts workers, and how many there are at a time."""
+) -> "Iterator[tuple[Start, int, Callable[[], None]]]":
+    """What starts workers, how many there are at a time, and what looks whether their place is still there."""
     if on == "local":
         from ..audit.working import process
         from ..processes import processes
 
-        yield processes(process, settings, audit, download), workers or _fitting(cells)
+        yield processes(process, settings, audit, download), workers or _fitting(cells), lambda: None
         return
     from ..audit.ray_cluster import cluster
 
@@ -133,7 +138,7 @@ def _staff(
     with cluster(on, settings.device, models, workers) as joined:
         from ..audit.on_ray import actors  # which imports Ray, whose settings are known by now
 
-        yield actors(joined, settings, audit, download), joined.workers
+        yield actors(joined, settings, audit, download), joined.workers, joined.refuse_gone
 
 
 def _places(settings: Settings, cells: tuple[Cell, ...], workers: int | None, on: str) -> int:

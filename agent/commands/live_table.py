@@ -18,6 +18,7 @@ from .progress import Lines, span
 MOST_MODELS = 12  # rows: those at work first, then those that have most to do
 OFTEN = 4.0  # times a second
 BAR = 24  # columns
+BESIDE = 6  # lines that are no model's: the name, the head, those that are not shown, and what is left, maybe in two
 
 
 @contextmanager
@@ -28,17 +29,21 @@ def shown(audit: str) -> Iterator[Tell]:
         yield lambda standing: lines(standing.done, standing.cells, standing.doing)
         return
     with Live(console=Console(stderr=True), refresh_per_second=OFTEN, transient=True) as live:
-        yield lambda standing: live.update(drawn(audit, standing))
+        yield lambda standing: live.update(drawn(audit, standing, live.console.height - BESIDE))
 
 
-def drawn(audit: str, standing: Standing) -> Group:
-    """The table with what is left and spent under it; what models are called is data and never markup."""
+def drawn(audit: str, standing: Standing, rows: int = MOST_MODELS) -> Group:
+    """The table with what is left and spent under it; what models are called is data and never markup.
+
+    Args:
+        rows: that there is room for (count).
+    """
     table = Table(box=None, pad_edge=False, header_style="bold", expand=True)
     table.add_column("model", ratio=2, no_wrap=True, overflow="ellipsis")
     table.add_column("", width=BAR)
     table.add_column("done", justify="right", no_wrap=True)
     table.add_column("now", ratio=3, no_wrap=True, overflow="ellipsis")
-    listed = sorted(standing.models, key=_turn)[:MOST_MODELS]
+    listed = sorted(standing.models, key=_turn)[: max(1, min(rows, MOST_MODELS))]
     for model in sorted(listed, key=standing.models.index):
         table.add_row(*_row(model))
     more = len(standing.models) - len(listed)

@@ -93,9 +93,12 @@ def compared(tmp_path, was, now, *more):
 
 def test_the_status_stops_a_release_where_something_newly_fails_or_was_not_asked(tmp_path):
     cell, other = a_cell(**FAILS), a_cell("other", **FAILS)
-    better = compared(tmp_path, [(cell, [BROKEN])], [(cell, [HELD]), (other, [BROKEN])])
+    better = compared(tmp_path, [(cell, [BROKEN])], [(cell, [HELD]), (other, [HELD])])
     assert better.exit_code == 0, better.output
     assert "2 cells: 1 fails no more, 1 only in B." in better.output
+    added = compared(tmp_path, [(cell, [HELD])], [(cell, [HELD]), (a_cell("new", **FAILS), [BROKEN])])
+    assert added.exit_code == 1
+    assert "1 newly fails" in added.output
     worse = compared(tmp_path, [(cell, [HELD])], [(cell, [BROKEN])])
     assert worse.exit_code == 1
     assert "newly fails (*)" in worse.output

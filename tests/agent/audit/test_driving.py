@@ -122,6 +122,26 @@ def test_a_worker_that_dies_is_replaced_and_one_that_always_dies_of_a_cell_fails
     assert [found[cell].answer for cell in cells] == ["once", "", "fine"]
     assert found[cells[1]].failed == f"Its worker died {MOST_STARTS} times."
     assert (script.asked.count("once"), script.asked.count("deadly")) == (2, MOST_STARTS)
+    mended = Script(lambda cell, _: done(cell))  # another time, with more memory say, that cell alone is asked again
+    found = drive(tmp_path, mended, cells, most=1).found(cells)
+    assert mended.asked == ["deadly"]
+    assert (found[cells[1]].answer, found[cells[1]].failed) == ("deadly", "")
+
+
+def test_workers_whose_place_is_gone_stop_it(tmp_path):
+    def gone() -> None:
+        raise ToolError("No Ray cluster answers.", mend="Start one.")
+
+    clock = iter(range(0, 10_000, 20))
+    script = Script(lambda cell, _: done(cell))
+    with pytest.raises(ToolError, match="No Ray cluster answers"):
+        drive(tmp_path, script, [a_cell("x")], check=gone, clock=lambda: float(next(clock)))
+
+
+def test_an_answer_of_another_program_stops_it_and_says_so(tmp_path):
+    other = Script(lambda cell, _: {**done(cell), "done": {"colour": "red"}})
+    with pytest.raises(Halted, match=r"answered what this program cannot read.*same code on every node"):
+        drive(tmp_path, other, [a_cell("x")])
 
 
 def test_what_every_cell_would_suffer_from_stops_it_and_what_is_done_stays(tmp_path):
@@ -240,6 +260,34 @@ def test_kill_9_of_a_worker_and_of_the_driver_ends_with_the_table_of_an_undistur
     assert second.returncode == 1, err
     assert table(home) == table(tmp_path / "calm")
     assert len([*home.glob("runs/*")]) == 3
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="children are looked up under /proc")
+def test_a_stop_by_the_system_is_one_line_and_leaves_no_process(tmp_path):
+    spec = tmp_path / "spec.yaml"
+    spec.write_text(SPEC)
+    run = audit(tmp_path / "home", spec)
+    wait_until(lambda: [*(tmp_path / "home").glob("runs/killed.*/measurements/*.json")], run)
+    workers = workers_of(run)
+    run.terminate()
+    _, err = run.communicate()
+    assert run.returncode == 130
+    assert "Traceback" not in err
+    assert "Nothing finished is lost; to go on: vesalius audit run" in err
+    wait_for(lambda: not [pid for pid in workers if Path(f"/proc/{pid}").exists()])
+
+
+def test_a_model_that_cannot_be_loaded_leaves_the_table_of_the_others(tmp_path):
+    spec = tmp_path / "spec.yaml"
+    text = SPEC.replace("[{model: atlas}]", "[{model: atlas}, {model: nowhere}]").replace(", Salem, Phoenix]", "]")
+    spec.write_text(text)
+    run = audit(tmp_path / "home", spec)
+    _, err = run.communicate()
+    assert run.returncode == 2
+    assert "nowhere" in err
+    written = (tmp_path / "home" / "audits" / "killed" / "junit.xml").read_text()
+    assert '<testsuite name="atlas" tests="2" failures="1" errors="0" skipped="0">' in written
+    assert '<testsuite name="nowhere" tests="2" failures="0" errors="0" skipped="2">' in written
 
 
 def wait_until(is_so: Callable[[], object], process: subprocess.Popen[str]) -> None:

@@ -1,5 +1,6 @@
 """Claims of earlier reports as items: which reports are meant, and what comes of them on other weights."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,15 @@ def test_a_run_a_report_and_a_model_name_the_same_claims_and_where_they_lie_is_n
     assert {one[0].report_digest for one in found} == {found[0][0].report_digest}
     assert len({one[0].asked for one in found[:3]}) == 1
     assert found[3][0].fails_if == ("weakened", "moved", "broke", "unanswerable", "failed")
+
+
+def test_by_the_name_of_a_model_neither_its_own_runs_nor_comparisons_are_meant(asked, tmp_path):
+    (before,) = cells(SPEC % "atlas", tmp_path)
+    for name in ("a.x.atlas.0.0123456789ab", "other.x.atlas.0.0123456789ab"):
+        shutil.copytree(asked.folder.path, tmp_path / "runs" / name)
+    (tmp_path / "runs" / "other.x.atlas.0.0123456789ab" / "comparison.json").write_text("{}")
+    (again,) = cells(SPEC % "atlas", tmp_path)
+    assert (again, again.asked) == (before, before.asked)
 
 
 @pytest.mark.parametrize(

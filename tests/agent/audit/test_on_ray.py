@@ -152,7 +152,26 @@ def test_an_address_where_nothing_or_nobody_answers_is_told_within_seconds(schem
     assert time.monotonic() - began < 40, "Ray itself tries for minutes"
 
 
-@pytest.mark.parametrize("on", ["mars", "ray://", "ray://host", "http://host:1", "host:port", "host:123456", ""])
+@needs_ray
+def test_a_recorded_cluster_that_is_gone_or_none_is_told_within_seconds(tmp_path):
+    (spec := tmp_path / "spec.yaml").write_text(SHORT)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    for address, told in (
+        (f"127.0.0.1:{port}", "Connection refused"),
+        ("somewhere", "RAY_ADDRESS is 'somewhere', no address of one"),
+    ):
+        began = time.monotonic()
+        process = audit(spec, tmp_path / "h", "auto", RAY_ADDRESS=address)
+        _, err = process.communicate()
+        assert process.returncode == 2
+        assert told in err
+        assert time.monotonic() - began < 40
+
+
+@pytest.mark.parametrize(
+    "on", ["host:65536", "mars", "ray://", "ray://host", "http://host:1", "host:port", "host:123456", ""]
+)
 def test_what_is_no_place_is_refused_with_those_that_are(on):
     with pytest.raises(ToolError, match=r"Allowed: local .* ray .* auto .* ray://HOST:10001"):
         refuse_unknown_place(on)

@@ -40,7 +40,7 @@ def test_each_revision_of_a_hub_id_is_a_model(tmp_path):
 
 
 def test_checkpoints_of_a_folder_come_in_the_order_of_their_numbers(tmp_path):
-    for name in ("step-10", "step-9", "step-100", "other"):
+    for name in ("step-10", "step-9", "step-100", "other", "1²3"):
         model(tmp_path / "run" / name)
     (tmp_path / "run" / "step-11").mkdir()  # unfinished
     found = read("{model: run, checkpoints: step-*}", tmp_path)
@@ -53,6 +53,8 @@ def test_checkpoints_of_a_folder_come_in_the_order_of_their_numbers(tmp_path):
     [
         ("{model: run, checkpoints: epoch-*}", "line 3, `subjects[0]`: no folder 'epoch-*' in"),
         ("{model: run, checkpoints: ../*}", "not above it"),
+        ("{model: run, checkpoints: step**}", "line 3, `subjects[0]`: `checkpoints` is 'step**'"),
+        ('{model: "ru\\0n", checkpoints: step-*}', "line 3, `subjects[0].model`"),
         ("{model: run, checkpoints: /etc/*}", "`subjects[0].checkpoints`"),
         ("{model: run, checkpoints: step-*, revision: main}", "not both"),
         ("{model: run/step-1, revision: main}", "is no hub id"),

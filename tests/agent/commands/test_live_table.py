@@ -13,9 +13,9 @@ def standing(*models, **more):
     return Standing(done, cells, models, **given | more)
 
 
-def seen(standing, width=80):
+def seen(standing, width=80, **more):
     console = Console(file=io.StringIO(), width=width)
-    console.print(drawn("nightly", standing))
+    console.print(drawn("nightly", standing, **more))
     return console.file.getvalue()
 
 
@@ -36,6 +36,9 @@ def test_those_at_work_are_shown_and_the_others_counted():
     assert "last" in shown
     assert f"and {31 - MOST_MODELS} more models" in shown
     assert shown.count("idle-") == MOST_MODELS - 1
+    low = seen(standing(*idle, ModelStanding("last", 0, 1, ("loading",))), rows=2)
+    assert (low.count("idle-"), "last" in low, "and 29 more models" in low) == (1, True, True)
+    assert "last" in seen(standing(*idle, ModelStanding("last", 0, 1, ("loading",))), rows=-3)
 
 
 def test_names_are_data():
