@@ -10,6 +10,7 @@ import re
 import secrets
 import sys
 import tempfile
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ FORMS = (
 )
 LONGEST_TEMPORARY = 24  # characters of the folder for temporary files
 PATIENCE = 5.0  # seconds for an address to answer
+TRIES = 3
 HIGHEST_PORT = 65535
 RECORD = "RAY_ADDRESS"
 OBJECTS = 200 * 2**20  # bytes for files between workers of this machine; a run's are a few megabytes
@@ -56,6 +58,12 @@ class Cluster:
         Raises:
             ToolError: nothing answers at its address any more; Ray itself would end this process after a minute.
         """
+        for _ in range(TRIES - 1):  # a machine at work may be slow for once
+            try:
+                _refuse_silent(self.address)
+                return
+            except ToolError:
+                time.sleep(PATIENCE)
         _refuse_silent(self.address)
 
 
