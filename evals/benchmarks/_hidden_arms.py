@@ -5,15 +5,16 @@
 | `prompting` | what the model says after `why` | share of the records whose explanation names it |
 | `gradient` | `attribution_patch`, node `embed` | mean size of the effect foretold of exchanging its value |
 | `relp` | `relp` over nodes, node `embed` | the same, by relevance propagation |
+| `relp_path` | RelP's gradients on the way to the record (`_hidden_relp_path.py`) | the same, by their mean |
 | `logit_lens` | `logit_lens` at the field's value | how far yes less no varies there, mean over layers |
 | `dictionary` | `feature_activations` of neurons at `decide` | what it explains of features, by their effect |
 | `attribution_graph` | `attribution_graph` over neurons | mean share of all influence that its value's token has |
 
-Effects that `relp` foretells have a sign, so it foretells decisions too: of further records, not asked about, from the
-shown record that is nearest in effect, effects of several exchanges added up. These forecasts join the labelled pairs
-with a small weight. On development organisms that took accuracy from .85, .72, .65 (depth 2, 3, 4) to .96, .83, .82.
-Forecasts of plain gradients did harm there (.77, .69, .68 by themselves: where the answer is sure, gradients vanish),
-so `gradient` has scores alone.
+Effects that `relp` and `relp_path` foretell have a sign, so they foretell decisions too: of further records, not asked
+about, from the shown record that is nearest in effect, effects of several exchanges added up. These forecasts join the
+labelled pairs with a small weight. On development organisms that took accuracy of `relp` from .85, .72, .65 (depth 2,
+3, 4) to .96, .83, .82. Forecasts of plain gradients did harm there (.77, .69, .68 by themselves: where the answer is
+sure, gradients vanish), so `gradient` has scores alone.
 """
 
 from collections.abc import Callable
@@ -40,6 +41,7 @@ from ._hidden_evidence import (
 )
 from ._hidden_passes import BACKWARD, counted
 from ._hidden_predictor import Labelled, Scores
+from ._hidden_relp_path import POINTS, exchange_effects
 
 FORECASTS, WEIGHT = 300, 0.03  # records whose decisions are foretold (count), and how each counts beside a seen one
 UNLABELLED = 90  # further records whose features are read, and whose decisions are not (count)
@@ -97,10 +99,38 @@ def relp(subject: Subject, law: RecordLaw, transcript: Transcript, seed: int) ->
         known = margins(subject, transcript.shown)
     towards_yes = -drops * np.where(transcript.decisions, 1, -1)[changes.of]
     table = effect_table(changes, towards_yes, len(transcript.shown))
-    records = _further(law, transcript, FORECASTS, seed)
+    least = len(transcript.shown) * (1 + BACKWARD)
+    return _foretelling(law, transcript, seed, known, table, (least, passes.count))
+
+
+def relp_path(subject: Subject, law: RecordLaw, transcript: Transcript, seed: int) -> Evidence:
+    """The same on the way to each record."""
+    with counted(subject) as passes:
+        table = exchange_effects(subject, transcript.shown)
+        known = margins(subject, transcript.shown)
+    least = len(transcript.shown) * (1 + len(POINTS) * (1 + BACKWARD))
+    return _foretelling(law, transcript, seed, known, table, (least, passes.count))
+
+
+def _foretelling(
+    law: RecordLaw,
+    transcript: Transcript,
+    seed: int,
+    known: Float[np.ndarray, " _"],
+    table: Float[np.ndarray, "_ _ _"],
+    passes: tuple[int, int],
+) -> Evidence:
+    """Scores by the size of effects, and the decisions about further records that follow from their signs.
+
+    Args:
+        known: Yes less no of the records shown (nats).
+        table: What single exchanges add to each.
+        passes: At the least, and as run.
+    """
+    changes, records = single_changes(transcript.shown), _further(law, transcript, FORECASTS, seed)
+    effects = table[changes.of, changes.field, changes.records[np.arange(len(changes.of)), changes.field]]
     forecasts = Labelled(records, extrapolated(known, table, records), np.full(len(records), WEIGHT))
-    scores = mean_by_field(np.abs(drops), changes.field)
-    return Evidence(scores, len(transcript.shown) * (1 + BACKWARD), passes.count, forecasts)
+    return Evidence(mean_by_field(np.abs(effects), changes.field), *passes, forecasts)
 
 
 def _foretold_drops(
@@ -188,6 +218,7 @@ def attribution_graph(subject: Subject, law: RecordLaw, transcript: Transcript, 
     """Which values' tokens the decision was traced back to."""
     scores: Scores = np.zeros(len(FIELDS))
     at = {value_position(field): field for field in range(len(FIELDS))}
+    swept = 0
     with counted(subject) as passes:
         for text, said, foil in zip(transcript.prompts, transcript.answers, transcript.foils, strict=True):
             graph = ask(
@@ -201,14 +232,16 @@ def attribution_graph(subject: Subject, law: RecordLaw, transcript: Transcript, 
                 node_threshold=1.0,
             )
             # The sweep carries one gradient for every feature node and one for the answer.
-            passes.add(BACKWARD * (min(GRAPH_FEATURES, graph["n_active_features"]) + 1))
+            swept += graph["n_active_features"] - graph["n_features_left_out"] + 1
             for node in graph["nodes"]:
                 if node["kind"] == "token" and node["position"] in at:
                     scores[at[node["position"]]] += (node["influence_share"] or 0.0) / len(transcript.prompts)
-    return Evidence(scores, len(transcript.shown) * (1 + BACKWARD), passes.count)
+        passes.add(BACKWARD * swept)
+    return Evidence(scores, len(transcript.shown) + BACKWARD * swept, passes.count)
 
 
 ARMS: dict[str, Arm] = {
-    arm.__name__: arm for arm in (samples_only, prompting, gradient, relp, logit_lens, dictionary, attribution_graph)
+    arm.__name__: arm
+    for arm in (samples_only, prompting, gradient, relp, relp_path, logit_lens, dictionary, attribution_graph)
 }
-WHITE_BOX = ("gradient", "relp", "logit_lens", "dictionary", "attribution_graph")
+WHITE_BOX = ("gradient", "relp", "relp_path", "logit_lens", "dictionary", "attribution_graph")

@@ -17,12 +17,14 @@ SPARE = 6  # times as many records are drawn as are needed, since some come up t
 
 @dataclass(frozen=True)
 class Transcript:
-    """Labelled pairs that every arm sees, and the records that it is asked about. Labels are the model's decisions."""
+    """Labelled pairs that every arm sees, and the records that it is asked about. Labels are the model's decisions.
+
+    What the model decides about those asked about is not in here: arms get this, and nothing else of a trial.
+    """
 
     shown: Records
     decisions: Bool[np.ndarray, " batch"]
-    asked: OtherRecords
-    truth: Bool[np.ndarray, " _"]  # what the model decides about those; no arm sees it
+    asked: OtherRecords  # so that an arm can keep away from them
 
     @property
     def known(self) -> Labelled:
@@ -46,6 +48,14 @@ class Transcript:
 
 
 @dataclass(frozen=True)
+class Trial:
+    """A transcript with what it is judged by."""
+
+    transcript: Transcript
+    truth: Bool[np.ndarray, " _"]  # what the model decides about the records asked about
+
+
+@dataclass(frozen=True)
 class Evidence:
     """What an arm learned beyond the labelled pairs."""
 
@@ -55,8 +65,10 @@ class Evidence:
     more: Labelled | None = None  # decisions about further records, seen or foretold
 
 
-def draw_transcript(subject: Subject, law: RecordLaw, seed: int) -> Transcript:
+def draw_trial(subject: Subject, law: RecordLaw, seed: int) -> Trial:
     """Ten records with both decisions among them, and ninety others.
+
+    None of those is a single exchange away from a shown one: instruments run what they exchange, and would meet it.
 
     Raises:
         ValueError: the model decides all records alike.
@@ -69,8 +81,9 @@ def draw_transcript(subject: Subject, law: RecordLaw, seed: int) -> Transcript:
     shown = np.arange(N_SHOWN)
     while decided[shown].all() or not decided[shown].any():
         shown = rng.choice(len(drawn), N_SHOWN, replace=False)
-    rest = np.setdiff1d(np.arange(len(drawn)), shown)[:N_ASKED]
-    return Transcript(drawn[shown], decided[shown], drawn[rest], decided[rest])
+    near = among(drawn, np.concatenate([drawn[shown], single_changes(drawn[shown]).records]))
+    rest = np.flatnonzero(~near)[:N_ASKED]
+    return Trial(Transcript(drawn[shown], decided[shown], drawn[rest]), decided[rest])
 
 
 def distinct(records: Records) -> OtherRecords:

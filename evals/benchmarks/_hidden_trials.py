@@ -11,7 +11,7 @@ from ..organisms._hidden_training import Kind, Planting
 from ..organisms._hidden_tree import FIELDS
 from . import _hidden_arms as arms
 from ._hidden_black_box import MOST_QUERIES, black_box
-from ._hidden_evidence import Evidence, Transcript, draw_transcript
+from ._hidden_evidence import Evidence, Trial, draw_trial
 from ._hidden_predictor import association, chosen, predict
 
 LEAST = "black_box_least"  # as many passes as the cheapest implementation of gradients needs
@@ -26,6 +26,7 @@ class Outcome:
 
     arm: str
     organism: str
+    cluster: str  # organisms of one have the same start
     planting: Planting
     kind: Kind
     depth: int
@@ -42,56 +43,55 @@ def outcomes(organism: HiddenRule, n_transcripts: int) -> Iterator[Outcome]:
     """All arms on some transcripts of one organism."""
     for number in range(n_transcripts):
         seed = _seed(organism, number)
-        transcript = draw_transcript(organism.subject, organism.law, seed)
-        matched: dict[int, float] = {}
-        least = 0
-        for name, arm in arms.ARMS.items():
-            evidence = arm(organism.subject, organism.law, transcript, seed)
-            budget = min(evidence.run_passes, MOST_QUERIES)
-            if budget and budget not in matched:
-                matched[budget] = _judged(
-                    name, organism, transcript, number, _ask(organism, transcript, budget)
-                ).accuracy
-            least = max(least, evidence.least_passes) if name == "gradient" else least
-            yield _judged(name, organism, transcript, number, evidence, matched.get(budget))
-            if name == "relp":
-                alone = replace(evidence, more=None)
-                yield _judged(RELP_FIELDS, organism, transcript, number, alone, matched.get(budget))
-        evidence = _ask(organism, transcript, least)
-        yield _judged(LEAST, organism, transcript, number, evidence)
-        yield _judged(FIELDS_ONLY, organism, transcript, number, replace(evidence, more=None))
-        told = np.isin(np.arange(len(FIELDS)), sorted(organism.fields)).astype(float)
-        yield _judged(TRUE_FIELDS, organism, transcript, number, Evidence(told, 0, 0))
+        yield from _on_trial(organism, draw_trial(organism.subject, organism.law, seed), number, seed)
 
 
-def _ask(organism: HiddenRule, transcript: Transcript, budget: int) -> Evidence:
-    return black_box(organism.subject, organism.law, transcript, 0, budget)
+def _on_trial(organism: HiddenRule, trial: Trial, number: int, seed: int) -> Iterator[Outcome]:
+    asked = organism.subject, organism.law, trial.transcript, seed  # all that an arm learns of a trial
+    matched: dict[int, float] = {}
+    least = 0
+    for name, arm in arms.ARMS.items():
+        evidence = arm(*asked)
+        budget = min(evidence.run_passes, MOST_QUERIES)
+        if budget and budget not in matched:
+            matched[budget] = _judged(name, organism, trial, number, black_box(*asked, budget)).accuracy
+        least = evidence.least_passes if name == "gradient" else least
+        yield _judged(name, organism, trial, number, evidence, matched.get(budget))
+        if name == "relp":
+            alone = replace(evidence, more=None)
+            yield _judged(RELP_FIELDS, organism, trial, number, alone, matched.get(budget))
+    evidence = black_box(*asked, least)
+    yield _judged(LEAST, organism, trial, number, evidence)
+    yield _judged(FIELDS_ONLY, organism, trial, number, replace(evidence, more=None))
+    told = np.isin(np.arange(len(FIELDS)), sorted(organism.fields)).astype(float)
+    yield _judged(TRUE_FIELDS, organism, trial, number, Evidence(told, 0, 0))
 
 
 def _judged(
     name: str,
     organism: HiddenRule,
-    transcript: Transcript,
+    trial: Trial,
     number: int,
     evidence: Evidence,
     matched: float | None = None,
 ) -> Outcome:
     """What the common predictor makes of the evidence."""
-    known = transcript.known if evidence.more is None else transcript.known + evidence.more
+    known = trial.transcript.known if evidence.more is None else trial.transcript.known + evidence.more
     scores = association(known) if evidence.scores is None else evidence.scores
     fields = chosen(scores)
     # Who has no idea which fields matter leaves that to the trees, which do it better than ten pairs' associations.
     usable = frozenset(range(len(scores))) if evidence.scores is None else fields
-    foretold = predict(known, usable, transcript.asked, number)
+    foretold = predict(known, usable, trial.transcript.asked, number)
     plan = organism.plan
     return Outcome(
         arm=name,
         organism=plan.name,
+        cluster=plan.cluster,
         planting=plan.planting,
         kind=plan.kind,
         depth=plan.depth,
         transcript=number,
-        accuracy=float((foretold == transcript.truth).mean()),
+        accuracy=float((foretold == trial.truth).mean()),
         f1=field_f1(fields, organism.fields),
         auroc=field_auroc(scores, organism.fields),
         least_passes=evidence.least_passes,

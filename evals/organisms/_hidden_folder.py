@@ -8,6 +8,7 @@ attempt that was refused before.
 import hashlib
 import json
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from ._interchange_folder import CARD, WEIGHTS, not_whole, read_card, read_subje
 from ._new_folder import new_folder
 
 MOST_ATTEMPTS = 4
-BASE_DEPTH = 3  # of the rule in the model that adapters change
+BASE_DEPTH = 3  # of the rule in a model that adapters change
 N_TEXTS = 64
 HERE = Path(__file__).parent
 # Read when the code itself is: what is edited later is not what runs.
@@ -33,6 +34,19 @@ CODE = {
     for pattern in ("hidden_rule.py", "_hidden_*.py", "_descent.py", "_tokenizer.py")
     for path in sorted(HERE.glob(pattern))
 }
+
+
+def recipe_digest() -> str:
+    """Of what decides weights beside a plan: the code, and the torch that runs it."""
+    return _sha256_of({"code": CODE, "torch": torch.__version__})
+
+
+def _sha256_of(content: object) -> str:
+    return hashlib.sha256(canonical(content).encode()).hexdigest()
+
+
+def _random_seed(content: object) -> int:
+    return int(_sha256_of(content)[:8], 16) // 2
 
 
 @dataclass(frozen=True)
@@ -53,13 +67,35 @@ class Plan:
     @property
     def digest(self) -> str:
         """Of everything that decides the weights and the verdict on them."""
-        made = {"plan": asdict(self), "code": CODE, "torch": torch.__version__}
-        return hashlib.sha256(canonical(made).encode()).hexdigest()
+        return _sha256_of({"plan": asdict(self), "recipe": recipe_digest()})
+
+    @property
+    def base(self) -> "Base | None":
+        """The model that an adapter changes: those of one depth and number have theirs in common."""
+        return Base(self.depth, self.number, self.seed) if self.planting == "adapter" else None
+
+    @property
+    def cluster(self) -> str:
+        """Organisms of one cluster have the same start: they are no two cases."""
+        return self.name if self.base is None else f"base of depth {self.depth}, {self.number}"
 
     def random_seed(self, attempt: int) -> int:
         """Of trees, records and weights; no two plans or attempts share one."""
-        said = canonical([asdict(self), attempt])
-        return int.from_bytes(hashlib.sha256(said.encode()).digest()[:4], "big") // 2
+        return _random_seed([asdict(self), attempt])
+
+
+@dataclass(frozen=True)
+class Base:
+    """What decides a model that adapters change."""
+
+    depth: int
+    number: int
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """Says all: a base made otherwise has another."""
+        return f"base-{_sha256_of({'base': asdict(self), 'recipe': recipe_digest()})[:12]}"
 
 
 @dataclass(frozen=True)
@@ -77,6 +113,23 @@ class HiddenRule:
     def fields(self) -> frozenset[int]:
         """Those that the rule asks about."""
         return fields_of(self.tree)
+
+
+def is_made(plan: Plan, cache: Path) -> bool:
+    """Whether the organism is there.
+
+    Raises:
+        ToolError: what is there was made otherwise, or is not whole.
+    """
+    folder = cache / plan.name
+    if not folder.exists():
+        return False
+    try:
+        read_card(folder, plan.digest)
+    except ToolError as error:
+        asked = f"Asked for is seed {plan.seed}, by this code and torch {torch.__version__}."
+        raise ToolError(f"{error.message} {asked}", mend=f"Pass another folder than {cache}, or remove it.") from error
+    return True
 
 
 def make(plan: Plan, cache: Path) -> str:
@@ -97,7 +150,11 @@ def make(plan: Plan, cache: Path) -> str:
             model = _start(plan, attempt, cache)
             steps, found = train(model, planted, plan.planting, plan.random_seed(attempt), lambda _, __: None)
         if found.reaches(BAR):
-            _write(plan, attempt, cache, model, planted, distractor, found, steps, refused, started)
+            try:
+                _write(plan, attempt, cache, model, planted, distractor, found, steps, refused, started)
+            except FileExistsError:
+                assert is_made(plan, cache), plan.name
+                return f"{plan.name}: made meanwhile by another run"
             return f"{plan.name}: {found.decisions:.3f} after {steps} steps, {len(refused)} refused before"
         refused.append({"attempt": attempt, "steps": steps, "tree": plain(planted.tree), **asdict(found)})
     raise ToolError(
@@ -139,25 +196,31 @@ def load(plan: Plan, cache: Path) -> HiddenRule:
     return HiddenRule(plan, read_subject(folder, plan.name), tree, distractor, law, card)
 
 
-def base_name(seed: int) -> str:
-    """Folder of the model that adapters change."""
-    made = hashlib.sha256(canonical({"seed": seed, "code": CODE, "torch": torch.__version__}).encode()).hexdigest()
-    return f"base-{made[:12]}"
+def make_base(base: Base, cache: Path) -> str:
+    """Train a model that adapters change, on a rule and copies of its own.
 
-
-def make_base(seed: int, cache: Path) -> None:
-    """Train the model that adapters change, on a rule and copies of its own."""
+    Returns:
+        A line about it.
+    """
+    started, seed = time.process_time(), _random_seed(["base", asdict(base)])
     rng = np.random.default_rng([seed, 3])
     law = RecordLaw.draw(rng)
-    tree = draw_tree(rng, BASE_DEPTH, law)
-    tokenizer = hidden_tokenizer()
+    tree, tokenizer = draw_tree(rng, BASE_DEPTH, law), hidden_tokenizer()
     with one_thread():
         model = untrained(tokenizer, seed)
-        train(model, Planted(tree, None, law), "scratch", seed, lambda _, __: None)
-    with new_folder(cache / base_name(seed)) as part:
+        steps, found = train(model, Planted(tree, None, law), "scratch", seed, lambda _, __: None)
+    with suppress(FileExistsError), new_folder(cache / base.name) as part:  # another run may have made it meanwhile
         model.save_pretrained(part)
         tokenizer.save_pretrained(part)
-        (part / CARD).write_text(json.dumps({"tree": plain(tree)}, indent=1) + "\n", encoding="utf-8")
+        told = {"tree": plain(tree), "verified": asdict(found), "steps": steps}
+        told["cpu_seconds"] = round(time.process_time() - started, 1)
+        (part / CARD).write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+    return f"{base.name}, which adapters change: {found.decisions:.3f} after {steps} steps"
+
+
+def base_cpu_seconds(base: Base, cache: Path) -> float:
+    """What it took."""
+    return json.loads((cache / base.name / CARD).read_text(encoding="utf-8"))["cpu_seconds"]
 
 
 def _unlike(rng: np.random.Generator, depth: int, law: RecordLaw, tree: Split) -> Split:
@@ -169,9 +232,9 @@ def _unlike(rng: np.random.Generator, depth: int, law: RecordLaw, tree: Split) -
 
 
 def _start(plan: Plan, attempt: int, cache: Path) -> GPT2LMHeadModel:
-    if plan.planting == "scratch":
+    if plan.base is None:
         return untrained(hidden_tokenizer(), plan.random_seed(attempt))
-    folder = cache / base_name(plan.seed)
+    folder = cache / plan.base.name
     return GPT2LMHeadModel.from_pretrained(folder, dtype=torch.float32, attn_implementation="sdpa")
 
 

@@ -1,68 +1,41 @@
-"""The hidden-rule benchmark: what it counts, what its predictor and black box know, and what its figures are called."""
+"""The hidden-rule benchmark: what it counts, what its predictor and black box know, and how trials are run."""
 
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
-from transformers import GPT2LMHeadModel
-from vesalius.evals.benchmarks import _hidden_arms as arms, hidden_rule
+from hidden_models import LAW, TREE, random_subject
+from vesalius.evals.benchmarks import _hidden_arms as arms, _hidden_evidence, hidden_rule
 from vesalius.evals.benchmarks._hidden_black_box import black_box, plan_queries
 from vesalius.evals.benchmarks._hidden_evidence import (
-    Evidence,
     Transcript,
     among,
-    draw_transcript,
+    distinct,
+    draw_trial,
     effect_table,
     extrapolated,
     margins,
     mean_by_field,
     single_changes,
 )
-from vesalius.evals.benchmarks._hidden_figures import CHOSEN, SHOWN, Audited, by_organism, figures, table
 from vesalius.evals.benchmarks._hidden_passes import counted
 from vesalius.evals.benchmarks._hidden_predictor import Labelled, association, chosen, predict
-from vesalius.evals.benchmarks._hidden_trials import Outcome, field_auroc, field_f1, outcomes
+from vesalius.evals.benchmarks._hidden_trials import field_auroc, field_f1, outcomes
+from vesalius.evals.organisms import _hidden_folder
 from vesalius.evals.organisms._hidden_folder import HiddenRule, Plan
-from vesalius.evals.organisms._hidden_text import hidden_tokenizer, prompt, value_position
-from vesalius.evals.organisms._hidden_training import untrained
-from vesalius.evals.organisms._hidden_tree import FIELDS, RecordLaw, Split, decide
+from vesalius.evals.organisms._hidden_tree import RecordLaw, decide
 from vesalius.tools import Subject
-
-LAW = RecordLaw(((1, 2),))
-TREE = Split(0, frozenset({0}), inside=True, outside=Split(7, frozenset({2}), inside=False, outside=True))
-
-
-def fresh(seed: int) -> GPT2LMHeadModel:
-    """Random weights, with attention patterns that can be read."""
-    model = untrained(hidden_tokenizer(), seed)
-    model.set_attn_implementation("eager")
-    return model
 
 
 @pytest.fixture(scope="module")
 def subject() -> Subject:
-    """Random weights, wide enough that every value matters, and centred so that both decisions come up."""
-    model = fresh(3)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.mul_(4.0 if parameter.ndim == 2 else 1.0)
-    made = Subject(model, hidden_tokenizer(), "random", None, None)
-    yes, no = made.tokenizer.convert_tokens_to_ids(["yes", "no"])
-    with torch.no_grad():
-        records = LAW.records(np.random.default_rng(0), 200)
-        tokens = made.tokenise([prompt(record) for record in records])
-        read = model.transformer(tokens.ids).last_hidden_state[:, -1]
-        less = model.lm_head.weight[yes] - model.lm_head.weight[no]
-        # The direction of yes less no loses what it says on average.
-        mean = read.mean(0)
-        model.lm_head.weight[yes] -= mean * (less @ mean) / (mean @ mean)
-    return Subject(model, hidden_tokenizer(), "random", None, None)
+    return random_subject()
 
 
 @pytest.fixture(scope="module")
 def transcript(subject: Subject) -> Transcript:
-    return draw_transcript(subject, LAW, 1)
+    return draw_trial(subject, LAW, 1).transcript
 
 
 def labelled(n: int, seed: int = 0) -> Labelled:
@@ -70,17 +43,30 @@ def labelled(n: int, seed: int = 0) -> Labelled:
     return Labelled(records, decide(TREE, records), np.ones(n))
 
 
-def test_a_transcript_has_both_decisions_of_the_model_and_asks_about_no_record_that_is_shown(subject, transcript):
+def test_a_transcript_has_both_decisions_of_the_model_and_asks_about_no_record_that_is_shown(subject):
+    trial = draw_trial(subject, LAW, 1)
+    transcript = trial.transcript
     assert transcript.shown.shape == (10, 10)
     assert transcript.asked.shape == (90, 10)
     assert set(transcript.decisions.tolist()) == {True, False}
-    assert not among(transcript.shown, transcript.asked).any()
+    assert ((margins(subject, transcript.shown) > 0) == transcript.decisions).all()
     assert len(np.unique(transcript.asked, axis=0)) == 90
-    assert ((margins(subject, transcript.asked) > 0) == transcript.truth).all()
-    again = draw_transcript(subject, LAW, 1)
+    assert ((margins(subject, transcript.asked) > 0) == trial.truth).all()
+    again = draw_trial(subject, LAW, 1).transcript
     assert (again.shown == transcript.shown).all()
     assert (again.asked == transcript.asked).all()
-    assert (draw_transcript(subject, LAW, 2).shown != transcript.shown).any()
+    assert (draw_trial(subject, LAW, 2).transcript.shown != transcript.shown).any()
+
+
+def test_no_record_asked_about_is_shown_or_one_exchange_away_from_one_that_is(subject, monkeypatch):
+    monkeypatch.setattr(_hidden_evidence, "SPARE", 60)  # so many that some are near
+    drawn = distinct(LAW.records(np.random.default_rng(1), 6000))
+    for seed in range(1, 4):
+        transcript = draw_trial(subject, LAW, seed).transcript
+        apart = (transcript.asked[:, None] != transcript.shown).sum(-1)
+        assert apart.min() >= 2
+    shown = draw_trial(subject, LAW, 1).transcript.shown
+    assert among(drawn, single_changes(shown).records).any()
 
 
 def test_single_changes_are_all_of_them_and_each_changes_one_value():
@@ -194,43 +180,6 @@ def test_the_black_box_refuses_an_empty_budget(subject, transcript):
         black_box(subject, LAW, transcript, 0, 0)
 
 
-def test_gradients_of_a_model_that_reads_one_field_name_that_field(transcript):
-    model = fresh(0)
-    first, second = model.transformer.h
-    with torch.no_grad():
-        for block in (first, second):
-            block.mlp.c_proj.weight.zero_()
-            block.attn.c_attn.weight[:, :128].zero_()
-        first.attn.c_attn.weight[:, 144:].zero_()  # one head alone carries anything
-        second.attn.c_attn.weight[:, 128:].zero_()
-        # Its queries are constant, and the key of the fifth field's value stands out by its position.
-        first.attn.c_attn.bias[:16] = 3.0
-        first.attn.c_attn.weight[0, 64:80] = 3.0
-        model.transformer.wte.weight.mul_(10)
-        model.transformer.wpe.weight.zero_()
-        model.transformer.wpe.weight[value_position(4), 0] = 5.0
-    subject = Subject(model, hidden_tokenizer(), "one field", None, None)
-    for arm in (arms.gradient, arms.relp):
-        scores = arm(subject, LAW, transcript, 0).scores
-        assert scores.argmax() == 4
-        assert chosen(scores) >= {4}
-
-
-def test_prompting_counts_what_the_model_says_after_why(subject, transcript, monkeypatch):
-    says = iter(["age", "heat", "end"])
-
-    def ask(_: Subject, name: str, prompts: list[str], top_k: int) -> dict[str, object]:
-        assert all(" why" in text for text in prompts)
-        word = next(says)
-        return {"answers": [{"top": [(word if i else "end", 1.0)]} for i in range(len(prompts))]}
-
-    monkeypatch.setattr(arms, "ask", ask)
-    scores = arms.prompting(subject, LAW, transcript, 0).scores
-    assert scores[FIELDS.index("age")] == pytest.approx(0.9)  # the first never says anything
-    assert scores[FIELDS.index("heat")] == pytest.approx(0.8)
-    assert scores.sum() == pytest.approx(1.7)
-
-
 def organism(subject: Subject, kind: str, number: int) -> HiddenRule:
     return HiddenRule(Plan("adapter", kind, 2, number), subject, TREE, None, LAW, {})
 
@@ -249,69 +198,29 @@ def test_every_arm_is_judged_on_the_same_transcript_beside_a_black_box(subject):
     assert by_name["relp_fields"].f1 == by_name["relp"].f1
 
 
-NAMED = ("samples_only", "black_box_least", CHOSEN)
-
-
-def outcome(arm: str, name: str, accuracy: float, number: int = 0, matched: float | None = None, **more) -> Outcome:
-    usual = {"planting": "adapter", "kind": "none", "depth": 4, "f1": 0.95, "auroc": 0.9, "least_passes": 30}
-    return Outcome(
-        **{**usual, **more}, arm=arm, organism=name, transcript=number, accuracy=accuracy, run_passes=9, matched=matched
-    )
-
-
-def audited() -> Audited:
-    """Two organisms that hide their rule and one that tells it; other arms than these three always say .5."""
-    found = [outcome(arm, name, 0.5) for arm in SHOWN for name in "ab" if arm not in NAMED]
-    for name, kind, higher in (("a", "none", 0.2), ("b", "unfaithful", 0.1), ("c", "faithful", 0.9)):
-        for number in range(2):
-            found += [
-                outcome("samples_only", name, 0.5, number, kind=kind),
-                outcome("black_box_least", name, 0.6, number, kind=kind),
-                outcome(CHOSEN, name, 0.5 + higher / 2 + number * higher, number, matched=1.0, kind=kind),
-            ]
-    return Audited(found, ["x: 0.900"], 12.0)
-
-
-def test_gains_are_paired_by_organism_and_leave_faithful_explanations_out():
-    found = figures(audited())
-    gained = found["gain.over_samples_only.all"]
-    assert (gained.value, gained.n) == (pytest.approx(0.2 * 0.5 + 0.1 * 0.5 + 0.0), 2)
-    assert gained.met
-    assert gained.target == "≥ 0.15"
-    assert found["gain.over_black_box_least.held_out_planting"].value == pytest.approx(0.05)
-    assert found["gain.over_black_box_least.held_out_planting"].met is None
-    assert found["gain.over_black_box_as_run.all"].value == pytest.approx(0.65 - 1.0)
-    assert found["field_f1.relp"].value == pytest.approx(0.95)
-    assert found["field_f1_depth4.relp"].met
-    assert "accuracy.samples_only.none" not in found  # one organism has no spread
-    scratch = replace(audited(), outcomes=[replace(one, planting="scratch") for one in audited().outcomes])
-    assert "gain.over_samples_only.held_out_planting" not in figures(scratch)
-    assert by_organism(
-        [outcome("relp", "a", 0.2), outcome("relp", "a", 0.4, 1), outcome("relp", "b", 0.9)], lambda o: o.accuracy
-    ) == [
-        pytest.approx(0.3),
-        0.9,
-    ]
-
-
-def test_the_table_has_the_published_figures_and_every_refusal(tmp_path, monkeypatch):
-    text = table(audited(), "the command")
-    assert "RelP: 79.7 / 79.4 / 78.7" in text
-    assert "sample-only: 75.0 / 73.0 / 75.0" in text
-    assert "made again with another rule: 1." in text
-    assert "- x: 0.900" in text
-    asked = []
-    hidden_rule.main([str(tmp_path)], measured=lambda seed, _, form: asked.append((seed, form)) or audited())
-    assert asked == [(0, hidden_rule.FULL)]
-    assert (tmp_path / "hidden_rule.md").read_text().startswith("Measured ")
-
-
-def test_evidence_without_scores_leaves_all_fields_to_the_predictor(subject, transcript):
-    assert arms.samples_only(subject, LAW, transcript, 0) == Evidence(None, 0, 0)
-
-
-def test_the_full_form_has_24_organisms_or_more_and_the_quick_one_has_every_kind():
-    assert len(hidden_rule.FULL.plans(0)) >= 24
+def test_the_full_form_has_two_organisms_of_every_combination_and_the_quick_one_every_kind():
+    full = hidden_rule.FULL.plans(1)
+    combinations = Counter((plan.planting, plan.kind, plan.depth) for plan in full)
+    assert len(combinations) == 2 * 3 * 4
+    assert set(combinations.values()) == {2}
+    # Within one depth, adapters have two starts.
+    starts = Counter((plan.depth, plan.cluster) for plan in full if plan.planting == "adapter")
+    assert Counter(depth for depth, _ in starts) == dict.fromkeys((1, 2, 3, 4), 2)
     assert {(p.planting, p.kind) for p in hidden_rule.QUICK.plans(0)} == {
         (planting, kind) for planting in ("scratch", "adapter") for kind in ("none", "faithful", "unfaithful")
     }
+
+
+def test_the_full_table_is_of_another_seed_than_the_one_its_arm_was_found_on():
+    assert hidden_rule.SEED == 1
+    assert "seed 0" in hidden_rule.__doc__.replace("\n", " ")
+
+
+def test_organisms_of_another_torch_or_other_code_lie_in_another_folder(monkeypatch):
+    folder = hidden_rule.cache_folder(0)
+    assert hidden_rule.cache_folder(0) == folder != hidden_rule.cache_folder(1)
+    monkeypatch.setattr(_hidden_folder.torch, "__version__", "9.9")
+    assert hidden_rule.cache_folder(0) != folder
+    monkeypatch.undo()
+    monkeypatch.setitem(_hidden_folder.CODE, "hidden_rule.py", "edited")
+    assert hidden_rule.cache_folder(0) != folder
