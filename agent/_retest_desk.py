@@ -37,7 +37,12 @@ class Earlier(NamedTuple):
     @property
     def is_of_effect(self) -> bool:
         """Whether it is supported that there is an effect: then B may have lost some of it."""
-        return self.claim.judgement.verdict == "supported" and self.claim.prediction.direction == "positive"
+        return self.is_supported and self.claim.prediction.direction == "positive"
+
+    @property
+    def is_supported(self) -> bool:
+        """Whether A's report supports it."""
+        return self.claim.judgement.verdict == "supported"
 
     @property
     def proposal(self) -> Proposal:

@@ -1,6 +1,6 @@
 """The steps of testing earlier claims again: seal, measure, search the places of what broke, seal and measure again."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
@@ -9,7 +9,7 @@ from ._evidence import Prediction, Sample
 from ._retest_desk import Earlier, earlier_claims, tested_on
 from ._samples import arm_key, judge_all, sample_of
 from .comparing.again import asked_again
-from .comparing.differences import Difference, Loss, Measured, Pairs, answers_lost, corrected, effect_lost, right_on
+from .comparing.differences import Loss, Measured, Pairs, answers_lost, corrected, effect_lost, right_on
 from .comparing.labels import label_of
 from .comparing.search import Candidate, Search, candidates, is_of_parts, proposals, search_for
 from .desk import Desk
@@ -102,24 +102,14 @@ class Work:
     def losses(self) -> dict[str, Loss]:
         """What B lost of each supported claim, by prediction; asked for when every claim was measured again."""
         sealed = [one for one in self.earlier if one.prediction is not None]
-        effects = corrected([self._lost_of(one, effect_lost) for one in sealed if one.is_of_effect])
-        answers = corrected([self._lost_of(one, answers_lost) for one in sealed])
-        of_effects = iter(effects)
+        sides = [(one.measured, self._on_b(one.proposal.prediction)) for one in sealed]
+        both = list(zip(sealed, sides, strict=True))
+        effects = corrected([effect_lost(*side, self.desk.seed) if one.is_of_effect else None for one, side in both])
+        answers = corrected([answers_lost(*side, self.desk.seed) if one.is_supported else None for one, side in both])
         return {
-            one.proposal.prediction.id: Loss(
-                effect=next(of_effects) if one.is_of_effect else None,
-                answers=rarer,
-                right=right_on(one.measured, self._on_b(one.proposal.prediction)),
-            )
-            for one, rarer in zip(sealed, answers, strict=True)
+            one.proposal.prediction.id: Loss(effect, rarer, right_on(*side))
+            for (one, side), effect, rarer in zip(both, effects, answers, strict=True)
         }
-
-    def _lost_of(
-        self, one: Earlier, compare: Callable[[Measured, Measured, int], Difference | None]
-    ) -> Difference | None:
-        if one.claim.judgement.verdict != "supported":
-            return None
-        return compare(one.measured, self._on_b(one.proposal.prediction), self.desk.seed)
 
     def _on_b(self, prediction: Prediction) -> Measured:
         found: dict[str, tuple[Pairs, Sample]] = {}

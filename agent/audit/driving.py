@@ -68,7 +68,7 @@ class Driver:
         self._check, self._checked = check, clock()
         self._waiting: dict[str, list[Cell]] = {}
         self._cells: Counter[str] = Counter()  # by label of the model
-        self._n_done: dict[str, int] = {}  # of the models that were loaded
+        self._n_done: Counter[str] = Counter()  # the same, of the models that were loaded
         self._label: dict[str, str] = {}  # of the first that is this model
         self._starts: dict[Cell, int] = {}
         self._workers: list[Worker] = []
@@ -169,7 +169,7 @@ class Driver:
         known = {cell: found for cell, found in self._store.found(left).items() if not found.failed}
         self._waiting[worker.model] = [cell for cell in left if cell not in known]
         for cell in left:
-            self._n_done[cell.subject] = self._n_done.get(cell.subject, 0) + (cell in known)
+            self._n_done[cell.subject] += cell in known
         self._give(worker)
 
     def _done(self, worker: Worker, message: dict[str, Any]) -> None:
@@ -185,7 +185,7 @@ class Driver:
 
     def _keep(self, cell: Cell, outcome: Outcome, seconds: float, tokens: int = 0) -> None:
         self._store.keep(cell, outcome, seconds, tokens)
-        self._n_done[cell.subject] = self._n_done.get(cell.subject, 0) + 1
+        self._n_done[cell.subject] += 1
         self._spent += tokens
         self._pace.done()
 

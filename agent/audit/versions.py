@@ -35,27 +35,25 @@ def versions(subjects: Sequence[AuditedModel], lined: Lined, folder: Path) -> tu
         UnreadableFile: no checkpoint where some are said to be, a revision of what has none, or a label twice.
     """
     found = [one for i, it in enumerate(subjects) for one in _versions(it, lined.place(("subjects", i)), folder)]
+    place = lined.place(("subjects",))
     if len(found) > MOST:
-        raise UnreadableFile(
-            f"{lined.place(('subjects',))}: {len(found):,} models; at most {MOST:,} are audited at once."
-        )
+        raise UnreadableFile(f"{place}: {len(found):,} models; at most {MOST:,} are audited at once.")
     if twice := [name for name, times in Counter(one.name for one in found).items() if times > 1]:
-        place = lined.place(("subjects",))
         raise UnreadableFile(f"{place}: subjects {', '.join(twice)} more than once; give each a `label`.")
     return tuple(found)
 
 
 def _versions(subject: AuditedModel, place: str, folder: Path) -> Iterator[Version]:
     beside = folder / subject.model
+    is_folder = (beside / "config.json").is_file()
     if subject.checkpoints is not None:
         yield from _checkpoints(subject, beside, place)
-    elif (beside / "config.json").is_file() or subject.model in reference_models():
+    elif is_folder or subject.model in reference_models():
         if subject.revision:
             raise UnreadableFile(
                 f"{place}: {subject.model!r} is no hub id, and only these have revisions; name each folder, or give "
                 "`checkpoints`."
             )
-        is_folder = (beside / "config.json").is_file()
         yield Version(subject.name, str(beside.resolve()) if is_folder else subject.model)
     elif not subject.revision:
         yield Version(subject.name, subject.model)

@@ -153,11 +153,19 @@ def _places(settings: Settings, cells: tuple[Cell, ...], workers: int | None, on
 
 def report_command(settings: Settings, path: Path, as_json: bool) -> bool:
     """Write and print the table as far as it is done; whether nothing fails and all is done."""
+    return _told(*_table(settings, path), as_json)
+
+
+def _table(settings: Settings, path: Path) -> tuple[Audited, Store]:
+    """The table of a spec's audit, as far as it is done.
+
+    Raises:
+        ToolError: nothing of it is.
+    """
     spec, cells, store = _read(settings, path)
-    found = store.found(cells)
-    if not found:
+    if not (found := store.found(cells)):
         raise ToolError(f"Nothing of audit {spec.audit} is done.", mend=f"Run: vesalius audit run {path}")
-    return _told(table_of(spec.audit, cells, found), store, as_json)
+    return table_of(spec.audit, cells, found), store
 
 
 def status_command(settings: Settings, path: Path, as_json: bool) -> None:
@@ -225,10 +233,7 @@ def _rows_of(settings: Settings, path: Path) -> "Sequence[Row]":
 
     if path.suffix == ".jsonl":
         return read_table(path)
-    spec, cells, store = _read(settings, path)
-    if not (found := store.found(cells)):
-        raise ToolError(f"Nothing of audit {spec.audit} is done.", mend=f"Run: vesalius audit run {path}")
-    return table_of(spec.audit, cells, found).rows
+    return _table(settings, path)[0].rows
 
 
 def _told(audited: Audited, store: Store, as_json: bool) -> bool:

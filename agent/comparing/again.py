@@ -54,21 +54,21 @@ def behaviour(
     if found is None:
         return BehaviourAgain(**about, measurement_b="", problem=problem)
     after = found.result["answers"]
-    n_lost = sum(a["rank"] == 1 and b["rank"] != 1 for a, b in zip(before, after, strict=True))
-    n_gained = sum(a["rank"] != 1 and b["rank"] == 1 for a, b in zip(before, after, strict=True))
     both = list(zip(made.args["prompts"], made.args["answers"], before, after, strict=True))
+    lost = tuple(
+        Lost(prompt=prompt, answer=answer, before=a["probability"], after=b["probability"], now=b["top"][0][0])
+        for prompt, answer, a, b in both
+        if a["rank"] == 1 and b["rank"] != 1
+    )
+    n_gained = sum(a["rank"] != 1 and b["rank"] == 1 for _, _, a, b in both)
     return BehaviourAgain(
         **about,
         measurement_b=found.id,
         right_b=sum(one["rank"] == 1 for one in after),
         probability_b=_mean(after),
-        lost=tuple(
-            Lost(prompt=prompt, answer=answer, before=a["probability"], after=b["probability"], now=b["top"][0][0])
-            for prompt, answer, a, b in both
-            if a["rank"] == 1 and b["rank"] != 1
-        ),
+        lost=lost,
         n_gained=n_gained,
-        p=_mcnemar(n_lost, n_gained),
+        p=_mcnemar(len(lost), n_gained),
         gone=is_premise and _holds(before) and not _holds(after),
     )
 

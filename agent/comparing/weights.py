@@ -44,11 +44,13 @@ def compared_weights(a: Subject, b: Subject, progress: Progress = silent) -> Wei
         families = "" if same else f"Their families differ: {_family(a)} and {_family(b)}. "
         told = f"{families}{'; '.join(sizes)}".strip(" ;") + ". Weights of other shapes cannot be compared."
         return WeightsCompared(same_vocabulary=same_words, sizes=sizes, told=told)
-    return _of_one_shape(a, b, sizes, progress)
+    return _of_one_shape(a, b, sizes, same_words, progress)
 
 
-def _of_one_shape(a: Subject, b: Subject, sizes: Sequence[str], progress: Progress) -> WeightsCompared:
-    same_words, rows = a.tokenizer.get_vocab() == b.tokenizer.get_vocab(), _rows(a, b)
+def _of_one_shape(
+    a: Subject, b: Subject, sizes: Sequence[str], same_words: bool, progress: Progress
+) -> WeightsCompared:
+    rows = None if same_words and a.shape.n_vocab == b.shape.n_vocab else _rows(a, b)
     found: list[GroupChange] = []
     equal: list[str] = []
     other: list[str] = []
@@ -108,11 +110,9 @@ def _there(ours: Sequence[Tensor], theirs: Sequence[Tensor]) -> tuple[list[Tenso
     return [ours[i] for i in kept], [theirs[i] for i in kept]
 
 
-def _rows(a: Subject, b: Subject) -> tuple[Tensor, Tensor] | None:
-    """Rows of A's and of B's embedding for every token that both have; none where the vocabularies are the same."""
+def _rows(a: Subject, b: Subject) -> tuple[Tensor, Tensor]:
+    """Rows of A's and of B's embedding for every token that both have."""
     ours, theirs = a.tokenizer.get_vocab(), b.tokenizer.get_vocab()
-    if ours == theirs and a.shape.n_vocab == b.shape.n_vocab:
-        return None
     shared = sorted((i, theirs[token]) for token, i in ours.items() if token in theirs)
     return torch.tensor([i for i, _ in shared]), torch.tensor([i for _, i in shared])
 

@@ -87,12 +87,16 @@ def label_of(one: ClaimAgain) -> str:
     return f"{one.label}: the behaviour is {'gone' if one.label == 'broke' else 'rarer'}"
 
 
+def _has_other_gap(one: ClaimAgain) -> bool:
+    if one.gap_a is None or one.gap_b is None:
+        return False
+    least, most = sorted((one.gap_a, one.gap_b))
+    return least <= 0 or most > OTHER_GAP * least
+
+
 def reason_of(one: ClaimAgain) -> str:
     """Why it has its label; and that its gap is another, where a share of it no longer stands for as much."""
-    if one.gap_a is None or one.gap_b is None:
-        return one.reason
-    least, most = sorted((one.gap_a, one.gap_b))
-    if least > 0 and most <= OTHER_GAP * least:
+    if not _has_other_gap(one):
         return one.reason
     other = f"The gap is {one.gap_a:.3g} nats on A and {one.gap_b:.3g} on B, so equal shares of it are unequal effects."
     return f"{one.reason} {other}"
@@ -108,7 +112,7 @@ def worth_saying(whole: Compared) -> tuple[ClaimAgain, ...]:
     told = [
         one
         for one in whole.retested.claims
-        if one.label not in ("held", "unchanged") or (one.label == "held" and reason_of(one) != one.reason)
+        if one.label not in ("held", "unchanged") or (one.label == "held" and _has_other_gap(one))
     ]
     return tuple(sorted(told, key=lambda one: one.label not in FLAGGED))
 
